@@ -3,7 +3,7 @@ plexus_check_compiler()
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(PLEXUS_SANITIZE "" CACHE STRING "address, thread or empty")
@@ -21,12 +21,12 @@ endif()
 add_library(plexus_options INTERFACE)
 target_compile_options(plexus_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion -Wno-sign-conversion
-    -Werror=return-type -Werror=unused-result -fno-omit-frame-pointer
+    -Werror=return-type -Werror=unused-result -fno-omit-frame-pointer -fPIE
     "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
 target_compile_definitions(plexus_options INTERFACE
     BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ALLOW_DEPRECATED_HEADERS
     PLEXUS_VERSION="${PROJECT_VERSION}")
-target_link_options(plexus_options INTERFACE -fuse-ld=lld)
+target_link_options(plexus_options INTERFACE -fuse-ld=lld -pie)
 target_include_directories(plexus_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 
 if(PLEXUS_SANITIZE STREQUAL "address")

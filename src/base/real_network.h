@@ -1,0 +1,22 @@
+#pragma once
+
+#include "base/env.h"
+
+namespace plexus {
+
+/// TCP and Unix sockets of the operating system, on the loop.
+class RealNetwork final : public Network {
+public:
+    explicit RealNetwork(asio::io_context& context) : context_(context) {}
+
+    Task<Result<std::unique_ptr<Socket>>> connect(Endpoint to, Deadline deadline) override;
+    Result<std::unique_ptr<Acceptor>> listen(Endpoint at) override;
+    Result<std::unique_ptr<Acceptor>> listen_local(std::filesystem::path const& path) override;
+    Task<Result<std::unique_ptr<Socket>>> connect_local(std::filesystem::path const& path) override;
+    std::vector<InterfaceAddress> interface_addresses() override;
+
+private:
+    asio::io_context& context_;
+};
+
+}  // namespace plexus
