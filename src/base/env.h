@@ -108,7 +108,7 @@ struct FileStatus {
     FileKind kind = FileKind::file;
     std::uint64_t size = 0;
     unsigned mode = 0;  ///< permission bits, like 0600
-    WallTime modified;
+    WallTime modified{};
     std::uint64_t inode = 0;
 };
 
@@ -138,11 +138,11 @@ public:
 
 /// How a child process is started: always with one connected socket and, if set, one file, and nothing else.
 struct ProcessOptions {
-    std::filesystem::path program;
-    std::vector<std::string> arguments;
+    std::filesystem::path program{};
+    std::vector<std::string> arguments{};
     /// Handed over open, at the descriptor named by Processes::file_descriptor.
-    std::shared_ptr<File const> file;
-    std::vector<std::string> forbidden_paths;  ///< what the start-up probe of the child must fail to open
+    std::shared_ptr<File const> file{};
+    std::vector<std::string> forbidden_paths{};  ///< what the start-up probe of the child must fail to open
     std::uint64_t memory_limit_bytes = 0;      ///< 0: none
 };
 
