@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace plexus {
@@ -46,6 +47,26 @@ template <typename... Arguments>
 std::unexpected<Error> fail(ErrorKind kind, fmt::format_string<Arguments...> format, Arguments&&... arguments)
 {
     return std::unexpected(Error{kind, fmt::format(format, std::forward<Arguments>(arguments)...)});
+}
+
+/// `next` applied to the value, or the same error. (The library of our compiler has no monadic std::expected yet.)
+template <typename T, typename Next>
+auto and_then(Result<T> result, Next next) -> std::invoke_result_t<Next, T>
+{
+    if (!result) {
+        return std::unexpected(std::move(result.error()));
+    }
+    return next(std::move(*result));
+}
+
+/// As and_then, for a `next` that cannot fail.
+template <typename T, typename Next>
+auto transform(Result<T> result, Next next) -> Result<std::invoke_result_t<Next, T>>
+{
+    if (!result) {
+        return std::unexpected(std::move(result.error()));
+    }
+    return next(std::move(*result));
 }
 
 [[noreturn]] void assertion_failed(char const* condition, char const* file, int line);

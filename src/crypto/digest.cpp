@@ -1,0 +1,79 @@
+#include "crypto/digest.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+namespace plexus::crypto {
+
+Result<Digest32> Digest32::from_bytes(ByteView bytes)
+{
+    if (bytes.size() != size) {
+        return fail(ErrorKind::malformed, "a digest has 32 bytes, not {}", bytes.size());
+    }
+    auto digest = Digest32{};
+    std::memcpy(digest.value_.data(), bytes.data(), size);
+    return digest;
+}
+
+Result<Digest32> Digest32::from_text(std::string_view text)
+{
+    if (text.size() != 2 * size) {
+        return fail(ErrorKind::malformed, "a digest has 64 hexadecimal digits");
+    }
+    return and_then(from_hex(text), [](Bytes const& bytes) { return from_bytes(bytes); });
+}
+
+struct Sha256::State {
+    EVP_MD_CTX* context = EVP_MD_CTX_new();
+    ~State() { EVP_MD_CTX_free(context); }
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>())
+{
+    PLEXUS_ASSERT(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::update(ByteView bytes)
+{
+    PLEXUS_ASSERT(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+}
+
+Digest32 Sha256::finish()
+{
+    auto value = std::array<std::byte, Digest32::size>{};
+    PLEXUS_ASSERT(EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(value.data()), nullptr) == 1);
+    return Digest32::from_bytes(value).value();
+}
+
+Digest32 sha256(ByteView bytes)
+{
+    auto hash = Sha256{};
+    hash.update(bytes);
+    return hash.finish();
+}
+
+Digest32 hmac_sha256(ByteView key, ByteView message)
+{
+    auto value = std::array<std::byte, Digest32::size>{};
+    auto size = 0U;
+    auto const* made = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+                            reinterpret_cast<unsigned char const*>(message.data()), message.size(),
+                            reinterpret_cast<unsigned char*>(value.data()), &size);
+    PLEXUS_ASSERT(made != nullptr && size == Digest32::size);
+    return Digest32::from_bytes(value).value();
+}
+
+std::pair<Digest32, Digest32> hkdf2(ByteView chaining_key, ByteView input)
+{
+    auto const temporary = hmac_sha256(chaining_key, input);
+    auto const first = hmac_sha256(temporary.bytes(), std::array{std::byte{1}});
+    auto second_input = to_bytes(first.bytes());
+    second_input.push_back(std::byte{2});
+    return {first, hmac_sha256(temporary.bytes(), second_input)};
+}
+
+}  // namespace plexus::crypto
