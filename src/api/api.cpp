@@ -1,0 +1,262 @@
+#include "api/api.h"
+
+#include "api/routes.h"
+
+namespace plexus::api {
+
+namespace {
+
+using RouteHandler = Task<int> (*)(RouteContext);
+
+struct RouteEntry {
+    std::string_view method;
+    std::string_view path;  ///< ends with "/" if an argument follows
+    RouteHandler handler;
+    bool is_local_only = false;
+};
+
+Task<int> show_health(RouteContext context)
+{
+    co_return co_await answer_json(context.exchange, 200, R"({"status":"ok"})");
+}
+
+Task<int> show_readiness(RouteContext context)
+{
+    auto const is_ready = context.services.control.status().is_ready;
+    auto const* body = is_ready ? R"({"status":"ready"})" : R"({"status":"starting"})";
+    co_return co_await answer_json(context.exchange, is_ready ? 200 : 503, body);
+}
+
+constexpr auto route_table = std::array{
+    RouteEntry{"GET", "/healthz", show_health},
+    RouteEntry{"GET", "/readyz", show_readiness},
+    RouteEntry{"GET", "/v1/models", list_openai_models},
+    RouteEntry{"GET", "/v1/models/", show_openai_model},
+    RouteEntry{"POST", "/v1/chat/completions", complete_chat},
+    RouteEntry{"GET", "/api/v1/status", show_status},
+    RouteEntry{"GET", "/api/v1/checks", show_checks},
+    RouteEntry{"POST", "/api/v1/shutdown", shut_down, true},
+    RouteEntry{"GET", "/api/v1/devices", list_devices},
+    RouteEntry{"GET", "/api/v1/invites", list_invites},
+    RouteEntry{"POST", "/api/v1/invites", create_invite},
+    RouteEntry{"DELETE", "/api/v1/invites/", withdraw_invite},
+    RouteEntry{"POST", "/api/v1/joins", join_mesh},
+    RouteEntry{"GET", "/api/v1/models", list_models},
+    RouteEntry{"POST", "/api/v1/models", import_model, true},
+    RouteEntry{"DELETE", "/api/v1/models/", remove_model},
+};
+
+bool matches(RouteEntry const& entry, std::string_view path)
+{
+    if (entry.path.ends_with('/')) {
+        return path.size() > entry.path.size() && path.starts_with(entry.path);
+    }
+    return path == entry.path;
+}
+
+bool is_openai_path(std::string_view path)
+{
+    return path.starts_with("/v1/") || path == "/v1";
+}
+
+Response shaped(std::string_view path, Problem const& problem)
+{
+    return with_common_headers(is_openai_path(path) ? openai_error(problem) : problem_document(problem));
+}
+
+Problem unknown_path()
+{
+    return {.status = 404,
+            .code = "not_found",
+            .type = "invalid_request_error",
+            .text = "There is nothing at this path.",
+            .param = "",
+            .next = "GET /v1/models lists models, GET /api/v1/status shows the device."};
+}
+
+Problem wrong_method(std::string const& allowed)
+{
+    return {.status = 405,
+            .code = "method_not_allowed",
+            .type = "invalid_request_error",
+            .text = fmt::format("This path takes {} only.", allowed),
+            .param = "",
+            .next = ""};
+}
+
+Problem local_only()
+{
+    return {.status = 403,
+            .code = "not_allowed",
+            .type = "invalid_request_error",
+            .text = "This is possible over the Unix socket of the daemon only.",
+            .param = "",
+            .next = "Use the plexus command on the same device."};
+}
+
+std::string_view code_of(RefusalReason reason)
+{
+    switch (reason) {
+    case RefusalReason::host: return "host_not_allowed";
+    case RefusalReason::origin: return "origin_not_allowed";
+    case RefusalReason::cross_site: return "cross_site";
+    case RefusalReason::token: return "invalid_api_key";
+    case RefusalReason::media_type: return "unsupported_media_type";
+    }
+    return "not_allowed";
+}
+
+}  // namespace
+
+Response with_common_headers(Response response)
+{
+    static auto const common = std::array<Header, 6>{
+        Header{"cache-control", "no-store"},
+        Header{"x-content-type-options", "nosniff"},
+        Header{"x-frame-options", "DENY"},
+        Header{"referrer-policy", "no-referrer"},
+        Header{"cross-origin-resource-policy", "same-origin"},
+        Header{"content-security-policy", "default-src 'none'; frame-ancestors 'none'"},
+    };
+    response.headers.insert(response.headers.end(), common.begin(), common.end());
+    return response;
+}
+
+Task<int> answer_json(Exchange& exchange, int status, std::string body)
+{
+    auto response = with_common_headers({status, {{"content-type", "application/json"}}, std::move(body)});
+    std::ignore = co_await exchange.respond(std::move(response));
+    co_return status;
+}
+
+Task<int> answer_openai_problem(Exchange& exchange, Problem problem)
+{
+    std::ignore = co_await exchange.respond(with_common_headers(openai_error(problem)));
+    co_return problem.status;
+}
+
+Task<int> answer_problem(Exchange& exchange, Problem problem)
+{
+    std::ignore = co_await exchange.respond(with_common_headers(problem_document(problem)));
+    co_return problem.status;
+}
+
+struct Api::State {
+    State(Env& env_used, Handler& handler, Services services_used, ApiOptions options_used)
+        : env(env_used), services(services_used), options(std::move(options_used)), server(env_used, handler, options.http)
+    {
+    }
+
+    Task<int> route(Request const& request, std::string const& path, Exchange& exchange, std::string& label);
+    Task<int> show_metrics(Exchange& exchange);
+
+    Env& env;
+    Services services;
+    ApiOptions options;
+    Metrics metrics;
+    HttpServer server;
+};
+
+Api::Api(Env& env, Services services, ApiOptions options)
+    : state_(std::make_unique<State>(env, *this, services, std::move(options)))
+{
+}
+
+Api::~Api() = default;
+
+void Api::serve_on(std::unique_ptr<Acceptor> acceptor, Door door)
+{
+    if (door == Door::loopback && state_->options.guard.port == 0) {
+        state_->options.guard.port = acceptor->local_endpoint().port;
+    }
+    state_->server.serve(std::move(acceptor), door);
+}
+
+Task<> Api::stop()
+{
+    return state_->server.stop();
+}
+
+std::optional<Response> Api::refusal(Request const& head, Door door)
+{
+    auto const refused = check(head, door, state_->options.guard);
+    if (!refused) {
+        return std::nullopt;
+    }
+    state_->metrics.count_request("refused", refused->status);
+    auto const problem = Problem{.status = refused->status,
+                                 .code = std::string(code_of(refused->reason)),
+                                 .type = "invalid_request_error",
+                                 .text = std::string(refused->text),
+                                 .param = "",
+                                 .next = std::string(refused->next)};
+    return shaped(head.path(), problem);
+}
+
+Response Api::malformed(int status, std::string_view why)
+{
+    state_->metrics.count_request("malformed", status);
+    auto const problem = Problem{.status = status,
+                                 .code = status >= 500 ? "internal" : "malformed",
+                                 .type = status >= 500 ? "server_error" : "invalid_request_error",
+                                 .text = std::string(why),
+                                 .param = "",
+                                 .next = ""};
+    return with_common_headers(openai_error(problem));
+}
+
+Task<> Api::serve(Request request, Exchange& exchange)
+{
+    auto const path = percent_decoded(request.path());
+    if (!path) {
+        auto const problem = invalid_request("", "The path holds a broken percent escape.", "malformed");
+        std::ignore = co_await exchange.respond(shaped(request.path(), problem));
+        co_return;
+    }
+    auto label = std::string("unknown");
+    auto const status = co_await state_->route(request, *path, exchange, label);
+    state_->metrics.count_request(label, status);
+}
+
+Task<int> Api::State::route(Request const& request, std::string const& path, Exchange& exchange, std::string& label)
+{
+    if (path == "/metrics" && request.method == "GET") {
+        label = path;
+        co_return co_await show_metrics(exchange);
+    }
+    auto const method = request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
+    auto allowed = std::string{};
+    for (auto const& entry : route_table) {
+        if (!matches(entry, path)) {
+            continue;
+        }
+        if (entry.method != method) {
+            allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ", entry.method);
+            continue;
+        }
+        label = entry.path;
+        if (entry.is_local_only && exchange.door() != Door::local_socket) {
+            co_return co_await answer_problem(exchange, local_only());
+        }
+        auto argument = entry.path.ends_with('/') ? path.substr(entry.path.size()) : std::string{};
+        auto context = RouteContext{env, services, options, metrics, request, std::move(argument), exchange};
+        co_return co_await entry.handler(std::move(context));
+    }
+    auto response = shaped(path, allowed.empty() ? unknown_path() : wrong_method(allowed));
+    if (!allowed.empty()) {
+        response.headers.push_back({"allow", allowed});
+    }
+    auto const status = response.status;
+    std::ignore = co_await exchange.respond(std::move(response));
+    co_return status;
+}
+
+Task<int> Api::State::show_metrics(Exchange& exchange)
+{
+    auto text = metrics.text(services.control.status(), services.mesh.devices().size(), server.connections());
+    auto response = Response{200, {{"content-type", "text/plain; version=0.0.4"}}, std::move(text)};
+    std::ignore = co_await exchange.respond(with_common_headers(std::move(response)));
+    co_return 200;
+}
+
+}  // namespace plexus::api

@@ -1,0 +1,103 @@
+#pragma once
+
+// A device with the API over scripted services, and a client that talks to it, for the tests of this module.
+
+#include "api/api.h"
+#include "base/sim_env.h"
+
+namespace plexus::api::testing {
+
+using namespace std::chrono_literals;
+
+inline constexpr auto token = std::string_view("plx-0123456789abcdef");
+inline constexpr std::uint16_t port = 7597;
+
+/// What an answer does, step by step.
+struct Step {
+    enum class Kind { event, wait, error } kind = Kind::event;
+    AnswerEvent event;
+    Duration wait{};
+    Error error;
+};
+
+Step chunk(std::string text);
+Step content(std::string_view text);
+Step usage();
+Step finished();
+Step routed(std::string device);
+Step pause(Duration duration);
+Step failure(ErrorKind kind, std::string text);
+
+/// Answers every task with the same steps.
+class ScriptedAnswers final : public Answers {
+public:
+    explicit ScriptedAnswers(Env& env) : env_(env) {}
+
+    Task<Result<std::unique_ptr<Answer>>> start(ChatTask task) override;
+
+    std::vector<Step> steps;
+    std::optional<Error> refusal;
+    std::vector<ChatTask> tasks;  ///< as they came
+    std::size_t running = 0;
+    std::optional<Time> cancelled_at;  ///< when the last answer was destroyed before its end
+
+private:
+    Env& env_;
+};
+
+class ScriptedServices final : public Models, public Mesh, public Control {
+public:
+    std::vector<ModelView> list() const override { return models; }
+    Task<Result<ModelView>> import_file(std::string path, std::string name,
+                                        std::function<void(ImportProgress)> progress) override;
+    Task<Result<ModelView>> remove(std::string name) override;
+
+    std::vector<DeviceView> devices() const override;
+    std::vector<InviteView> invites() const override { return open_invites; }
+    Task<Result<InviteView>> invite(std::string role, Duration lifetime) override;
+    Result<void> withdraw(std::string const& invite_id) override;
+    Task<Result<JoinView>> join(std::string link, Deadline deadline) override;
+
+    StatusView status() const override;
+    Task<std::vector<CheckView>> checks() override;
+    void shut_down() override { was_shut_down = true; }
+
+    std::vector<ModelView> models;
+    std::vector<InviteView> open_invites;
+    std::size_t changes = 0;  ///< calls that change something
+    bool was_shut_down = false;
+    bool is_ready = true;
+};
+
+/// A parsed response.
+struct Reply {
+    int status = 0;
+    std::vector<Header> headers;
+    std::string body;  ///< without chunk framing
+    std::string header(std::string_view name) const;
+};
+
+/// The responses in `text`, which must be whole.
+std::vector<Reply> parse_replies(std::string_view text, bool to_head = false);
+
+struct ApiFixture {
+    explicit ApiFixture(std::uint64_t seed = 1, ApiOptions options = {});
+    ~ApiFixture();
+
+    /// Connects, sends `text` as it is, and gives all that came back until the server closed, or until `patience`.
+    std::string exchange_raw(std::string text, Door door = Door::loopback, Duration patience = 5s);
+    /// One request on a connection of its own.
+    Reply ask(std::string text, Door door = Door::loopback, Duration patience = 60s);
+
+    sim::World world;
+    sim::SimEnv& device;
+    ScriptedAnswers answers;
+    ScriptedServices services;
+    std::unique_ptr<Api> api;
+};
+
+/// A request with our Host, the token and "connection: close".
+std::string request(std::string_view method, std::string_view target, std::string_view body = "");
+std::string chat(std::string_view fields = "");
+
+}  // namespace plexus::api::testing

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <expected>
+
+#include "api/problem.h"
+
+namespace plexus::api {
+
+inline constexpr std::size_t max_json_depth = 64;
+inline constexpr std::size_t max_messages = 4096;
+inline constexpr std::size_t max_tools = 512;
+inline constexpr std::size_t max_stops = 16;
+inline constexpr std::size_t max_model_name_bytes = 256;
+
+/// A chat completion request that has been checked at the edge.
+struct ChatRequest {
+    std::string model;
+    bool stream = false;
+    bool include_usage = false;
+    /// The client's body with `stream` and `stream_options.include_usage` set, null fields dropped, and the role
+    /// `developer` written as `system`; everything else as it came.
+    std::string task_body;
+};
+
+/// Checks the types and ranges of the fields that we know; unknown fields pass. Nothing of `body` is kept.
+std::expected<ChatRequest, Problem> parse_chat_request(std::string_view body);
+
+}  // namespace plexus::api

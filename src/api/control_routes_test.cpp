@@ -1,0 +1,191 @@
+#include <boost/json/parse.hpp>
+#include <doctest/doctest.h>
+
+#include "api/api_testing.h"
+#include "api/token.h"
+
+using namespace plexus;
+using namespace plexus::api;
+using namespace plexus::api::testing;
+
+namespace json = boost::json;
+
+namespace {
+
+std::string local(std::string_view method, std::string_view target, std::string_view body = "")
+{
+    auto text = request(method, target, body);
+    return text.replace(text.find("localhost:7597"), 14, "plexus");
+}
+
+json::value body_of(Reply const& reply)
+{
+    return json::parse(reply.body);
+}
+
+}  // namespace
+
+TEST_CASE("control: status, devices and checks")
+{
+    auto fixture = ApiFixture();
+
+    CHECK(body_of(fixture.ask(request("GET", "/api/v1/status"))).at("device") == "laptop");
+    CHECK(body_of(fixture.ask(request("GET", "/api/v1/devices"))).at_pointer("/devices/0/self") == true);
+    CHECK(body_of(fixture.ask(request("GET", "/api/v1/checks"))).at_pointer("/checks/0/good") == false);
+}
+
+TEST_CASE("control: an invite shows its link once, is listed without it, and can be withdrawn")
+{
+    auto fixture = ApiFixture();
+
+    auto const made = fixture.ask(request("POST", "/api/v1/invites", R"({"ttl_seconds":60,"role":"guest"})"));
+    CHECK(made.status == 201);
+    CHECK(body_of(made).at("link") == "plexus:secret");
+    CHECK(body_of(made).at("expires_unix_ms") == 60'000);
+    auto const listed = fixture.ask(request("GET", "/api/v1/invites"));
+    CHECK(listed.body.find("secret") == std::string::npos);
+    CHECK(fixture.ask(request("DELETE", "/api/v1/invites/i1")).status == 200);
+    CHECK(fixture.ask(request("DELETE", "/api/v1/invites/i1")).status == 404);
+    CHECK(fixture.ask(request("POST", "/api/v1/invites", R"({"ttl_seconds":0})")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/invites", R"({"role":7})")).status == 400);
+}
+
+TEST_CASE("control: joining gives the devices, a used link gives a sentence and a next step")
+{
+    auto fixture = ApiFixture();
+
+    CHECK(fixture.ask(request("POST", "/api/v1/joins", R"({"link":"plexus:secret"})")).status == 201);
+    auto const used = fixture.ask(request("POST", "/api/v1/joins", R"({"link":"plexus:other"})"));
+    CHECK(used.status == 403);
+    CHECK(used.header("content-type") == "application/problem+json");
+    CHECK(body_of(used).at("detail") == "this invite has been used");
+    CHECK(body_of(used).at("code") == "not_allowed");
+    CHECK(!body_of(used).at("next").as_string().empty());
+    CHECK(fixture.ask(request("POST", "/api/v1/joins", "{}")).status == 400);
+}
+
+TEST_CASE("control: a file is imported over the Unix socket only, with progress as JSON lines")
+{
+    auto fixture = ApiFixture();
+    auto const body = R"({"path":"/tmp/tiny.gguf","name":"tiny"})";
+
+    CHECK(fixture.ask(request("POST", "/api/v1/models", body)).status == 403);
+    CHECK(fixture.services.changes == 0);
+    auto const reply = fixture.ask(local("POST", "/api/v1/models", body), Door::local_socket);
+    CHECK(reply.status == 200);
+    auto const last = reply.body.substr(reply.body.rfind('\n', reply.body.size() - 2) + 1);
+    CHECK(json::parse(last).at("type") == "done");
+    CHECK(json::parse(last).at_pointer("/model/id") == "tiny");
+
+    auto const bad = local("POST", "/api/v1/models", R"({"path":"/tmp/notes.txt"})");
+    CHECK(fixture.ask(bad, Door::local_socket).body.find("\"code\":\"malformed\"") != std::string::npos);
+    auto const relative = local("POST", "/api/v1/models", R"({"path":"notes.txt"})");
+    CHECK(fixture.ask(relative, Door::local_socket).status == 400);
+}
+
+TEST_CASE("control: models are removed by name")
+{
+    auto fixture = ApiFixture();
+    fixture.services.models = {{.id = "org/tiny"}};
+
+    CHECK(fixture.ask(request("DELETE", "/api/v1/models/org/tiny")).status == 200);
+    CHECK(fixture.ask(request("DELETE", "/api/v1/models/org/tiny")).status == 404);
+}
+
+TEST_CASE("control: the daemon is shut down over the Unix socket only")
+{
+    auto fixture = ApiFixture();
+
+    CHECK(fixture.ask(request("POST", "/api/v1/shutdown", "{}")).status == 403);
+    CHECK(!fixture.services.was_shut_down);
+    CHECK(fixture.ask(local("POST", "/api/v1/shutdown", "{}"), Door::local_socket).status == 202);
+    CHECK(fixture.services.was_shut_down);
+}
+
+TEST_CASE("api: a refused request does nothing at all")
+{
+    auto fixture = ApiFixture();
+    auto const body = std::string(R"({"link":"plexus:secret"})");
+    auto const refused = [&](std::string_view from, std::string_view to, int status) {
+        auto text = request("POST", "/api/v1/joins", body);
+        auto const place = text.find(from);
+        REQUIRE(place != std::string::npos);
+        text.replace(place, from.size(), to);
+        CHECK(fixture.ask(text).status == status);
+    };
+
+    refused("localhost:7597", "evil.example:7597", 403);
+    refused("Connection", "Origin: https://evil.example\r\nConnection", 403);
+    refused("Connection", "Sec-Fetch-Site: cross-site\r\nConnection", 403);
+    refused(std::string(token), "plx-wrong", 401);
+    refused("application/json", "text/plain", 415);
+    CHECK(fixture.services.changes == 0);
+}
+
+TEST_CASE("api: unknown paths are 404, known paths with another method 405 with Allow")
+{
+    auto fixture = ApiFixture();
+
+    CHECK(fixture.ask(request("GET", "/api/v1/other")).status == 404);
+    CHECK(fixture.ask(request("GET", "/v1/other")).body.find("\"error\"") != std::string::npos);
+    CHECK(fixture.ask(request("GET", "/v1/models/%zz")).status == 400);
+    auto const wrong = fixture.ask(request("DELETE", "/api/v1/invites"));
+    CHECK(wrong.status == 405);
+    CHECK(wrong.header("allow") == "GET, POST");
+    CHECK(fixture.ask(request("OPTIONS", "/v1/chat/completions")).status == 405);
+}
+
+TEST_CASE("api: every response carries the security headers and an id, none a cross-origin permission")
+{
+    auto fixture = ApiFixture();
+
+    for (auto const& text : {request("GET", "/v1/models"), request("GET", "/nothing"), std::string("bad\r\n\r\n")}) {
+        auto const reply = fixture.ask(text);
+        CHECK(reply.header("x-content-type-options") == "nosniff");
+        CHECK(reply.header("cache-control") == "no-store");
+        CHECK(reply.header("x-request-id").starts_with("req_"));
+        CHECK(reply.header("access-control-allow-origin").empty());
+    }
+}
+
+TEST_CASE("api: readiness follows the device, HEAD has no body")
+{
+    auto fixture = ApiFixture();
+    fixture.services.is_ready = false;
+
+    CHECK(fixture.ask(request("GET", "/readyz")).status == 503);
+    CHECK(fixture.ask(request("GET", "/healthz")).status == 200);
+    auto const head = fixture.exchange_raw(request("HEAD", "/healthz"));
+    CHECK(head.ends_with("\r\n\r\n"));
+}
+
+TEST_CASE("api: metrics count requests and tasks in Prometheus text")
+{
+    auto fixture = ApiFixture();
+    fixture.answers.steps = {content("hi"), finished()};
+    fixture.ask(chat());
+
+    auto const reply = fixture.ask(request("GET", "/metrics"));
+
+    CHECK(reply.header("content-type").starts_with("text/plain"));
+    CHECK(reply.body.find("plexus_api_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 1\n") !=
+          std::string::npos);
+    CHECK(reply.body.find("plexus_tasks_total{outcome=\"done\"} 1\n") != std::string::npos);
+}
+
+TEST_CASE("api token: it is made once, kept, and refused when others may read it")
+{
+    auto world = sim::World(1);
+    auto& device = world.add_device("laptop");
+    REQUIRE(device.disk().make_folders("/state", 0700));
+
+    auto const made = load_or_make_token(device, "/state/api-token");
+    REQUIRE(made.has_value());
+    CHECK(made->size() > 60);
+    CHECK(load_or_make_token(device, "/state/api-token") == made);
+    CHECK(device.disk().status("/state/api-token")->mode == 0600);
+    device.put_file("/state/loose", to_bytes("plx-00000000000000000000\n"), 0644);
+    CHECK(load_or_make_token(device, "/state/loose").error().kind == ErrorKind::not_allowed);
+    device.put_file("/state/empty", to_bytes("\n"), 0600);
+    CHECK(load_or_make_token(device, "/state/empty").error().kind == ErrorKind::malformed);
+}

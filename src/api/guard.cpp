@@ -1,0 +1,98 @@
+#include "api/guard.h"
+
+#include <array>
+
+#include "base/bytes.h"
+
+namespace plexus::api {
+
+namespace {
+
+bool equal_ignoring_case(std::string_view left, std::string_view right)
+{
+    auto const lower = [](char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter | 0x20) : letter; };
+    return std::ranges::equal(left, right, {}, lower, lower);
+}
+
+std::array<std::string, 3> own_authorities(std::uint16_t port)
+{
+    return {fmt::format("localhost:{}", port), fmt::format("127.0.0.1:{}", port), fmt::format("[::1]:{}", port)};
+}
+
+bool is_own_host(Request const& head, Door door, std::uint16_t port)
+{
+    auto const host = head.header("host");
+    if (!host) {
+        return false;
+    }
+    if (door == Door::local_socket) {
+        return *host == "plexus" || *host == "localhost";
+    }
+    return std::ranges::any_of(own_authorities(port), [&](auto const& own) { return equal_ignoring_case(own, *host); });
+}
+
+bool is_approved_origin(std::string_view origin, Door door, GuardRules const& rules)
+{
+    if (door == Door::local_socket) {
+        return false;
+    }
+    auto const is_own = [&](auto const& own) { return origin == "http://" + own; };
+    return std::ranges::any_of(own_authorities(rules.port), is_own) ||
+           std::ranges::find(rules.origins, origin) != rules.origins.end();
+}
+
+bool changes_state(std::string_view method)
+{
+    return method != "GET" && method != "HEAD" && method != "OPTIONS";
+}
+
+bool has_token(Request const& head, std::string_view token)
+{
+    constexpr auto scheme = std::string_view("bearer ");
+    auto const value = head.header("authorization").value_or("");
+    if (token.empty() || value.size() < scheme.size() || !equal_ignoring_case(value.substr(0, scheme.size()), scheme)) {
+        return false;
+    }
+    return equal_in_constant_time(as_view(value.substr(scheme.size())), as_view(token));
+}
+
+bool is_json(Request const& head)
+{
+    auto const value = head.header("content-type").value_or("");
+    auto type = value.substr(0, value.find(';'));
+    while (type.ends_with(' ') || type.ends_with('\t')) {
+        type.remove_suffix(1);
+    }
+    return equal_ignoring_case(type, "application/json");
+}
+
+}  // namespace
+
+std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules const& rules)
+{
+    if (!is_own_host(head, door, rules.port)) {
+        return GuardRefusal{RefusalReason::host, 403, "The request names a host that is not this daemon.",
+                            "Use http://localhost with the port of the daemon."};
+    }
+    if (auto const origin = head.header("origin"); origin && !is_approved_origin(*origin, door, rules)) {
+        return GuardRefusal{RefusalReason::origin, 403, "A web page of another origin may not use this daemon.",
+                            "Add its origin to api.origins in the configuration if you trust it."};
+    }
+    auto const site = head.header("sec-fetch-site");
+    if (site && *site == "cross-site" && changes_state(head.method)) {
+        return GuardRefusal{RefusalReason::cross_site, 403, "Another web site may not change anything here.",
+                            "Open the page of the daemon itself."};
+    }
+    auto const is_open = head.path() == "/healthz" || head.path() == "/readyz";
+    if (door == Door::loopback && !is_open && !has_token(head, rules.token)) {
+        return GuardRefusal{RefusalReason::token, 401, "The request carries no valid API token.",
+                            "Send 'Authorization: Bearer TOKEN' with the token in the file api-token."};
+    }
+    if (head.method == "POST" && !is_json(head)) {
+        return GuardRefusal{RefusalReason::media_type, 415, "A POST needs a body of the type application/json.",
+                            "Send 'Content-Type: application/json'."};
+    }
+    return std::nullopt;
+}
+
+}  // namespace plexus::api

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "api/http_server.h"
+
+namespace plexus::api {
+
+/// What a request must show before anything else is looked at.
+struct GuardRules {
+    std::uint16_t port = 0;
+    /// Origins allowed beside our own, spelled exactly.
+    std::vector<std::string> origins;
+    std::string token;
+};
+
+enum class RefusalReason {
+    host,        ///< 403: a name that is not ours, as after DNS rebinding
+    origin,      ///< 403: a page of someone else
+    cross_site,  ///< 403: the browser says that another site sent it
+    token,       ///< 401
+    media_type,  ///< 415
+};
+
+struct GuardRefusal {
+    RefusalReason reason = RefusalReason::host;
+    int status = 403;
+    std::string_view text;
+    std::string_view next;
+};
+
+/// Checks Host, Origin, Sec-Fetch-Site, token and content type of a request head, in this order, before routing.
+///
+/// On the Unix socket the file mode stands for the token, and no browser can come in, so any Origin is refused.
+/// The paths /healthz and /readyz need no token.
+std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules const& rules);
+
+}  // namespace plexus::api

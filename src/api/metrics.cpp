@@ -1,0 +1,66 @@
+#include "api/metrics.h"
+
+namespace plexus::api {
+
+namespace {
+
+double in_seconds(Duration duration)
+{
+    return std::chrono::duration<double>(duration).count();
+}
+
+void declare(std::string& text, std::string_view name, std::string_view kind, std::string_view help)
+{
+    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, kind);
+}
+
+template <typename Value>
+void gauge(std::string& text, std::string_view name, std::string_view help, Value value)
+{
+    declare(text, name, "gauge", help);
+    text += fmt::format("{} {}\n", name, value);
+}
+
+}  // namespace
+
+void Metrics::count_request(std::string_view route, int status)
+{
+    ++requests_[{std::string(route), status}];
+}
+
+void Metrics::count_task(std::string_view outcome)
+{
+    ++tasks_[std::string(outcome)];
+}
+
+void Metrics::observe_first_chunk(Duration after)
+{
+    ++first_chunks_;
+    first_chunk_seconds_ += in_seconds(after);
+}
+
+std::string Metrics::text(StatusView const& status, std::size_t devices, std::size_t connections) const
+{
+    auto text = std::string{};
+    declare(text, "plexus_api_requests_total", "counter", "Answered requests by route and HTTP status.");
+    for (auto const& [key, count] : requests_) {
+        text += fmt::format("plexus_api_requests_total{{route=\"{}\",status=\"{}\"}} {}\n", key.first, key.second, count);
+    }
+    declare(text, "plexus_tasks_total", "counter", "Chat tasks taken by this device, by outcome.");
+    for (auto const& [outcome, count] : tasks_) {
+        text += fmt::format("plexus_tasks_total{{outcome=\"{}\"}} {}\n", outcome, count);
+    }
+    declare(text, "plexus_chunks_total", "counter", "Answer chunks passed to clients.");
+    text += fmt::format("plexus_chunks_total {}\n", chunks_);
+    declare(text, "plexus_first_chunk_seconds", "summary", "Time from the request to the first chunk.");
+    text += fmt::format("plexus_first_chunk_seconds_sum {}\nplexus_first_chunk_seconds_count {}\n", first_chunk_seconds_,
+                        first_chunks_);
+    gauge(text, "plexus_running_tasks", "Tasks that run here now.", status.running_tasks);
+    gauge(text, "plexus_queued_tasks", "Tasks that wait here now.", status.queued_tasks);
+    gauge(text, "plexus_devices", "Devices of the mesh, this one included.", devices);
+    gauge(text, "plexus_api_connections", "Open API connections.", connections);
+    gauge(text, "plexus_uptime_seconds", "Time since the daemon started.", in_seconds(status.uptime));
+    return text;
+}
+
+}  // namespace plexus::api

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "api/api.h"
+
+/// The handlers behind Api. Each answers its exchange completely and gives the status that it answered with.
+namespace plexus::api {
+
+struct RouteContext {
+    Env& env;
+    Services& services;
+    ApiOptions const& options;
+    Metrics& metrics;
+    Request const& request;
+    std::string argument;  ///< what follows the route's prefix, decoded
+    Exchange& exchange;
+};
+
+/// Adds what every response carries.
+Response with_common_headers(Response response);
+
+Task<int> answer_json(Exchange& exchange, int status, std::string body);
+/// With the shape of /v1.
+Task<int> answer_openai_problem(Exchange& exchange, Problem problem);
+/// With the shape of /api/v1.
+Task<int> answer_problem(Exchange& exchange, Problem problem);
+
+Task<int> list_openai_models(RouteContext context);
+Task<int> show_openai_model(RouteContext context);
+Task<int> complete_chat(RouteContext context);
+
+Task<int> show_status(RouteContext context);
+Task<int> show_checks(RouteContext context);
+Task<int> shut_down(RouteContext context);
+Task<int> list_devices(RouteContext context);
+Task<int> list_invites(RouteContext context);
+Task<int> create_invite(RouteContext context);
+Task<int> withdraw_invite(RouteContext context);
+Task<int> join_mesh(RouteContext context);
+Task<int> list_models(RouteContext context);
+Task<int> import_model(RouteContext context);
+Task<int> remove_model(RouteContext context);
+
+}  // namespace plexus::api

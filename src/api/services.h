@@ -1,0 +1,173 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/task.h"
+#include "base/time.h"
+
+/// What the API needs from the rest of the device. `node` fits the real parts to these interfaces.
+namespace plexus::api {
+
+/// A chat task as it enters the mesh: an OpenAI chat body that always streams and always reports usage.
+struct ChatTask {
+    std::string request_id;
+    std::string model;  ///< as the client named it
+    std::string body;   ///< JSON object
+};
+
+/// Where a task runs.
+struct Route {
+    std::string device;        ///< name for people
+    std::string device_id;     ///< peer id
+    std::string model_digest;  ///< lower-case hexadecimal SHA-256
+};
+
+/// One step of an answer.
+struct AnswerEvent {
+    enum class Kind {
+        routed,    ///< `route` is known; comes before the first chunk, again after a change of device
+        waiting,   ///< nothing yet; `text` says for what ("loading the model")
+        chunk,     ///< `text` is one OpenAI chat.completion.chunk object
+        finished,  ///< nothing follows
+    };
+    Kind kind = Kind::finished;
+    std::string text;
+    Route route;
+};
+
+/// A running task. Destroying it cancels the task.
+class Answer {
+public:
+    virtual ~Answer() = default;
+    /// Errors end the answer: `malformed` (the request), `too_large` (context), `not_found` (model), `unavailable`
+    /// (full queue, no device), `closed` (device or engine lost), `timed_out`.
+    virtual Task<Result<AnswerEvent>> next() = 0;
+};
+
+class Answers {
+public:
+    virtual ~Answers() = default;
+    /// Errors: `not_found` for an unknown model, `unavailable`, `malformed`.
+    virtual Task<Result<std::unique_ptr<Answer>>> start(ChatTask task) = 0;
+};
+
+/// A model that some device of the mesh holds.
+struct ModelView {
+    std::string id;                    ///< the name clients use
+    std::vector<std::string> aliases;  ///< other names
+    std::string digest;
+    std::uint64_t size_bytes = 0;
+    std::string architecture;
+    std::string quantization;
+    std::uint64_t parameters = 0;
+    std::uint32_t context_length = 0;
+    bool is_chat = true;
+    std::uint64_t created_seconds = 0;  ///< since 1970
+    bool is_local = false;
+    std::vector<std::string> devices;    ///< names of the devices that hold it
+    std::vector<std::string> loaded_on;  ///< and of those that have it in memory
+};
+
+struct ImportProgress {
+    std::string stage;  ///< "checking", "copying"
+    std::uint64_t done_bytes = 0;
+    std::uint64_t total_bytes = 0;
+};
+
+class Models {
+public:
+    virtual ~Models() = default;
+    virtual std::vector<ModelView> list() const = 0;
+    /// Takes a file of this device into the store. `progress` is called on the loop.
+    /// Errors: `not_found`, `malformed` (not a usable GGUF file), `out_of_space`, `conflict` (name taken), `io`.
+    virtual Task<Result<ModelView>> import_file(std::string path, std::string name,
+                                                std::function<void(ImportProgress)> progress) = 0;
+    /// By name or digest. Errors: `not_found`, `conflict` while it is in use.
+    virtual Task<Result<ModelView>> remove(std::string name) = 0;
+};
+
+struct DeviceView {
+    std::string id;
+    std::string name;
+    std::string role;
+    std::string state;  ///< "ready", "busy", "away"
+    bool is_self = false;
+    std::vector<std::string> addresses;
+    std::optional<Duration> round_trip;
+    std::string version;
+    std::string processor;
+    std::uint32_t cores = 0;
+    std::uint64_t memory_bytes = 0;
+    std::uint64_t free_memory_bytes = 0;
+    std::vector<std::string> models;
+    std::uint32_t queue = 0;
+};
+
+struct InviteView {
+    std::string id;
+    std::string link;  ///< holds the secret; only in the answer to its creation
+    std::string role;
+    WallTime expires{};
+};
+
+struct JoinView {
+    std::string mesh;
+    std::string device;  ///< name of the device that let us in
+    std::vector<DeviceView> devices;
+};
+
+class Mesh {
+public:
+    virtual ~Mesh() = default;
+    virtual std::vector<DeviceView> devices() const = 0;
+    virtual std::vector<InviteView> invites() const = 0;
+    /// Errors: `malformed` (role), `not_allowed` (this device may not invite), `unavailable` (too many open).
+    virtual Task<Result<InviteView>> invite(std::string role, Duration lifetime) = 0;
+    virtual Result<void> withdraw(std::string const& invite_id) = 0;
+    /// Errors: `malformed` (no link of ours), `timed_out` (expired or no answer), `not_allowed` (used, withdrawn or
+    /// foreign), `conflict` (already in a mesh with others), `unavailable` (no way to the device).
+    virtual Task<Result<JoinView>> join(std::string link, Deadline deadline) = 0;
+};
+
+struct StatusView {
+    std::string version;
+    std::string device;
+    std::string device_id;
+    std::string mesh_id;
+    std::string home;
+    std::vector<std::string> addresses;
+    std::uint64_t running_tasks = 0;
+    std::uint64_t queued_tasks = 0;
+    Duration uptime{};
+    bool is_ready = false;
+};
+
+/// A fact that somebody should look at, for `plexus doctor`.
+struct CheckView {
+    std::string name;
+    bool is_good = true;
+    std::string text;
+    std::string next;  ///< what to do; empty if good
+};
+
+class Control {
+public:
+    virtual ~Control() = default;
+    virtual StatusView status() const = 0;
+    virtual Task<std::vector<CheckView>> checks() = 0;
+    /// Ends the daemon in order, soon after it returns.
+    virtual void shut_down() = 0;
+};
+
+struct Services {
+    Answers& answers;
+    Models& models;
+    Mesh& mesh;
+    Control& control;
+};
+
+}  // namespace plexus::api

@@ -1,0 +1,123 @@
+#include "api/views.h"
+
+#include <boost/json/array.hpp>
+
+namespace plexus::api {
+
+namespace json = boost::json;
+
+namespace {
+
+json::array to_array(std::vector<std::string> const& texts)
+{
+    auto array = json::array{};
+    for (auto const& text : texts) {
+        array.emplace_back(text);
+    }
+    return array;
+}
+
+double in_milliseconds(Duration duration)
+{
+    return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+}  // namespace
+
+json::object to_json(ModelView const& model)
+{
+    return {{"id", model.id},
+            {"aliases", to_array(model.aliases)},
+            {"digest", model.digest},
+            {"size_bytes", model.size_bytes},
+            {"architecture", model.architecture},
+            {"quantization", model.quantization},
+            {"parameters", model.parameters},
+            {"context_length", model.context_length},
+            {"chat", model.is_chat},
+            {"local", model.is_local},
+            {"devices", to_array(model.devices)},
+            {"loaded_on", to_array(model.loaded_on)}};
+}
+
+json::object to_openai_json(ModelView const& model)
+{
+    auto capabilities = json::array{};
+    if (model.is_chat) {
+        capabilities.emplace_back("chat");
+    }
+    return {{"id", model.id},
+            {"object", "model"},
+            {"created", model.created_seconds},
+            {"owned_by", "plexus"},
+            {"context_length", model.context_length},
+            {"capabilities", std::move(capabilities)},
+            {"plexus", json::object{{"digest", model.digest},
+                                    {"size_bytes", model.size_bytes},
+                                    {"aliases", to_array(model.aliases)},
+                                    {"devices", to_array(model.devices)},
+                                    {"loaded_on", to_array(model.loaded_on)}}}};
+}
+
+json::object to_json(DeviceView const& device)
+{
+    auto object = json::object{{"id", device.id},
+                               {"name", device.name},
+                               {"role", device.role},
+                               {"state", device.state},
+                               {"self", device.is_self},
+                               {"addresses", to_array(device.addresses)},
+                               {"round_trip_ms", nullptr},
+                               {"version", device.version},
+                               {"processor", device.processor},
+                               {"cores", device.cores},
+                               {"memory_bytes", device.memory_bytes},
+                               {"free_memory_bytes", device.free_memory_bytes},
+                               {"models", to_array(device.models)},
+                               {"queue", device.queue}};
+    if (device.round_trip) {
+        object["round_trip_ms"] = in_milliseconds(*device.round_trip);
+    }
+    return object;
+}
+
+json::object to_json(InviteView const& invite, bool with_link)
+{
+    auto object = json::object{{"id", invite.id},
+                               {"role", invite.role},
+                               {"expires_unix_ms", invite.expires.time_since_epoch().count()}};
+    if (with_link) {
+        object["link"] = invite.link;
+    }
+    return object;
+}
+
+json::object to_json(JoinView const& join)
+{
+    auto devices = json::array{};
+    for (auto const& device : join.devices) {
+        devices.emplace_back(to_json(device));
+    }
+    return {{"mesh", join.mesh}, {"device", join.device}, {"devices", std::move(devices)}};
+}
+
+json::object to_json(StatusView const& status)
+{
+    return {{"version", status.version},
+            {"device", status.device},
+            {"device_id", status.device_id},
+            {"mesh_id", status.mesh_id},
+            {"home", status.home},
+            {"addresses", to_array(status.addresses)},
+            {"running_tasks", status.running_tasks},
+            {"queued_tasks", status.queued_tasks},
+            {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(status.uptime).count()},
+            {"ready", status.is_ready}};
+}
+
+json::object to_json(CheckView const& check)
+{
+    return {{"name", check.name}, {"good", check.is_good}, {"text", check.text}, {"next", check.next}};
+}
+
+}  // namespace plexus::api

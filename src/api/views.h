@@ -1,0 +1,21 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+
+#include "api/services.h"
+
+/// The views as JSON, for the control API and the CLI. Additive within a major version.
+namespace plexus::api {
+
+boost::json::object to_json(ModelView const& model);
+boost::json::object to_json(DeviceView const& device);
+/// `with_link`: the link holds the secret and is shown once.
+boost::json::object to_json(InviteView const& invite, bool with_link);
+boost::json::object to_json(JoinView const& join);
+boost::json::object to_json(StatusView const& status);
+boost::json::object to_json(CheckView const& check);
+
+/// The model as GET /v1/models lists it.
+boost::json::object to_openai_json(ModelView const& model);
+
+}  // namespace plexus::api
