@@ -18,9 +18,12 @@ Task<Result<T>> with_deadline(Env& env, Deadline deadline, Task<Result<T>> task)
     auto const cancellation = co_await asio::this_coro::cancellation_state;
     auto guard = detail::DeadlineGuard(env, deadline, cancellation.slot());
     auto const executor = env.executor();
+    // co_spawn needs a result that can be empty.
+    auto optional = [](Task<Result<T>> inner) -> Task<std::optional<Result<T>>> { co_return co_await std::move(inner); };
     try {
         auto bound = asio::bind_cancellation_slot(guard.slot(), use_task);
-        co_return co_await asio::co_spawn(executor, std::move(task), bound);
+        auto result = co_await asio::co_spawn(executor, optional(std::move(task)), bound);
+        co_return std::move(*result);
     } catch (boost::system::system_error const&) {
         if (!guard.expired()) {
             throw;

@@ -99,9 +99,9 @@ public:
     /// Errors: `timed_out`, `refused`, `unavailable`, `not_allowed` (gater or wrong peer).
     virtual Task<Result<void>> connect(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline) = 0;
 
-    /// Opens a stream, dialling remembered addresses if there is no connection.
-    /// With one candidate and a peer known to speak it, data may follow without waiting for the answer.
-    /// Errors: as connect; `refused` if the peer does not speak `protocol`; `unavailable` over a limit.
+    /// Opens a stream, dialling remembered addresses if there is no connection. The proposal of `protocol` travels with
+    /// the first bytes written; if the peer does not speak it, the first read gives `refused`.
+    /// Errors: as connect; `refused` if identify told already; `unavailable` over a limit.
     virtual Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline) = 0;
 
     virtual void remember_addresses(PeerId const& peer, std::vector<Multiaddr> addresses) = 0;

@@ -1,0 +1,349 @@
+#include <doctest/doctest.h>
+
+#include "base/sim_env.h"
+#include "crypto/digest.h"
+#include "host/host.h"
+#include "host/identify.h"
+#include "stream/messages.h"
+
+using namespace plexus;
+using namespace plexus::host;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct TestGater : Gater {
+    Admission admission = Admission::member;
+    bool addresses = true;
+    bool allow_address(Endpoint const&, Direction) override { return addresses; }
+    Admission admit(PeerId const&, Direction) override { return admission; }
+};
+
+crypto::KeyPair key(int number)
+{
+    auto const bytes = Bytes(32, static_cast<std::byte>(number));
+    return crypto::KeyPair(crypto::Secret32(std::span<std::byte const, 32>(bytes)));
+}
+
+/// Two devices on a simulated link; `right` listens and echoes.
+struct Mesh {
+    sim::World world;
+    sim::SimEnv& left_env;
+    sim::SimEnv& right_env;
+    TestGater left_gater, right_gater;
+    std::unique_ptr<Host> left, right;
+    Multiaddr address;
+
+    explicit Mesh(std::uint64_t seed = 1, Options options = {})
+        : world(seed), left_env(world.add_device("left")), right_env(world.add_device("right")),
+          left(make_host(left_env, key(1), left_gater, options)), right(make_host(right_env, key(2), right_gater, options))
+    {
+        address = right->listen(Multiaddr::from_tcp({right_env.address(), 4001})).value();
+        right->handle("/test/echo/1", Admission::member, echo);
+    }
+
+    static Task<> echo(std::unique_ptr<Stream> stream)
+    {
+        auto buffer = Bytes(100'000);
+        for (;;) {
+            auto const count = co_await stream->read_some(buffer);
+            if (!count || *count == 0) {
+                break;
+            }
+            auto const written = co_await stream->write(ByteView(buffer).first(*count));
+            if (!written) {
+                co_return;
+            }
+        }
+        std::ignore = co_await stream->close_write();
+    }
+
+    /// Runs `task`, then stops both hosts.
+    void run(Task<> task, Duration limit = 10min)
+    {
+        auto whole = [](Mesh& mesh, Task<> inner) -> Task<> {
+            co_await std::move(inner);
+            co_await mesh.left->stop();
+            co_await mesh.right->stop();
+        };
+        REQUIRE(world.run(whole(*this, std::move(task)), limit));
+    }
+
+    Task<Result<void>> connect() { return left->connect(right->local_peer(), {address}, left_env.deadline_in(10s)); }
+    Deadline soon() { return left_env.deadline_in(10s); }
+};
+
+Task<Result<Bytes>> exchange(Stream& stream, Bytes sent)
+{
+    auto received = Bytes{};
+    auto writer = [](Stream& used, Bytes const& bytes) -> Task<> {
+        std::ignore = co_await used.write(bytes);
+        std::ignore = co_await used.close_write();
+    };
+    auto scope = TaskScope(co_await asio::this_coro::executor);
+    scope.spawn("writer", writer(stream, sent));
+    auto buffer = Bytes(65'536);
+    auto failure = std::optional<Error>{};
+    for (;;) {
+        auto const count = co_await stream.read_some(buffer);
+        if (!count) {
+            failure = count.error();
+        }
+        if (!count || *count == 0) {
+            break;
+        }
+        append(received, ByteView(buffer).first(*count));
+    }
+    co_await scope.join();
+    if (failure) {
+        co_return std::unexpected(*failure);
+    }
+    co_return received;
+}
+
+}  // namespace
+
+TEST_CASE("host: the first answer arrives after three round trips")
+{
+    auto mesh = Mesh(7);
+    mesh.world.set_default_link({.delay = 10ms, .jitter = {}});
+    auto task = [&]() -> Task<> {
+        auto const start = mesh.world.now();
+        CHECK(co_await mesh.connect());
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+        CHECK(co_await stream->write(as_view("x")));
+        auto buffer = Bytes(1);
+        CHECK((co_await stream->read_some(buffer)).value() == 1);
+        auto const took = mesh.world.now() - start;
+        CHECK(took >= 60ms);
+        CHECK(took < 66ms);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: bytes come back whole whatever the split, and both sides learn who the other is")
+{
+    for (auto const seed : {1U, 2U, 3U}) {
+        auto mesh = Mesh(seed);
+        mesh.world.set_split_share(seed == 1 ? 0.0 : 0.5);
+        auto task = [&]() -> Task<> {
+            CHECK(co_await mesh.connect());
+            auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+            auto const sent = mesh.left_env.random("data").bytes(seed == 1 ? 4'000'000 : 100'000);
+            CHECK((co_await exchange(*stream, sent)).value() == sent);
+            co_await sleep_for(mesh.left_env, 1s);
+            CHECK(mesh.left->connections().at(0).agent == "plexus-mesh/" PLEXUS_VERSION);
+            CHECK(mesh.right->connections().at(0).peer == mesh.left->local_peer());
+            CHECK(mesh.left->connections().at(0).round_trip > Duration::zero());
+        };
+        mesh.run(task());
+    }
+}
+
+TEST_CASE("host: a peer the gater refuses sees the connection end and gets no protocol")
+{
+    auto mesh = Mesh{};
+    mesh.right_gater.admission = Admission::refused;
+    auto task = [&]() -> Task<> {
+        std::ignore = co_await mesh.connect();
+        auto stream = co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon());
+        if (stream) {
+            auto const answer = co_await exchange(**stream, to_bytes("hello"));
+            CHECK(answer.error().kind == ErrorKind::closed);
+        }
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(mesh.left->connections().empty());
+        CHECK(mesh.right->connections().empty());
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: a connection admitted for pairing carries pairing only, and no identify")
+{
+    auto mesh = Mesh{};
+    mesh.right_gater.admission = Admission::pairing;
+    mesh.left_gater.admission = Admission::pairing;
+    mesh.right->handle("/test/pair/1", Admission::pairing, Mesh::echo);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        for (auto const* protocol : {"/test/echo/1", "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0"}) {
+            auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), protocol, mesh.soon())).value();
+            CHECK((co_await exchange(*stream, to_bytes("hello"))).error().kind == ErrorKind::refused);
+        }
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/pair/1", mesh.soon())).value();
+        CHECK(as_text((co_await exchange(*stream, to_bytes("hello"))).value()) == "hello");
+        CHECK(mesh.left->connections().at(0).agent.empty());
+
+        mesh.right_gater.admission = Admission::refused;
+        mesh.right->reconsider();
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(mesh.left->connections().empty());
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: another identity at the address is not allowed")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        auto const stranger = PeerId::from_public_key(key(9).public_key().encode()).value();
+        auto const connected = co_await mesh.left->connect(stranger, {mesh.address}, mesh.soon());
+        CHECK(connected.error().kind == ErrorKind::not_allowed);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: of several addresses the one that works is found")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        auto const dead = Multiaddr::from_text("/ip4/10.9.9.9/tcp/1").value();
+        auto const start = mesh.world.now();
+        CHECK(co_await mesh.left->connect(mesh.right->local_peer(), {dead, mesh.address}, mesh.soon()));
+        CHECK(mesh.world.now() - start < 1s);
+        auto const nobody = PeerId::from_public_key(key(8).public_key().encode()).value();
+        CHECK((co_await mesh.left->connect(nobody, {dead}, mesh.left_env.deadline_in(2s))).error().kind ==
+              ErrorKind::timed_out);
+        auto const unknown = PeerId::from_public_key(key(7).public_key().encode()).value();
+        CHECK((co_await mesh.left->connect(unknown, {}, mesh.soon())).error().kind == ErrorKind::unavailable);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: two hundred streams at once, each with its own answer")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        auto scope = TaskScope(mesh.world.executor());
+        auto good = 0;
+        auto ask = [&mesh, &good](int number) -> Task<> {
+            auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+            auto const sent = Bytes(5000, static_cast<std::byte>(number));
+            auto const answer = co_await exchange(*stream, sent);
+            good += answer && *answer == sent ? 1 : 0;
+        };
+        for (auto number = 0; number < 200; ++number) {
+            scope.spawn("ask", ask(number));
+        }
+        for (auto second = 0; second < 60 && scope.running() > 0; ++second) {
+            co_await sleep_for(mesh.left_env, 1s);
+        }
+        CHECK(good == 200);
+        co_await scope.join();
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: ping measures the link, and a member that goes away is told once")
+{
+    auto mesh = Mesh{};
+    mesh.world.set_default_link({.delay = 5ms, .jitter = {}});
+    auto task = [&]() -> Task<> {
+        auto connected = 0;
+        auto gone = 0;
+        mesh.left->on_member_connected([&](PeerId const&) { ++connected; });
+        mesh.left->on_member_disconnected([&](PeerId const&) { ++gone; });
+        CHECK(co_await mesh.connect());
+        for (auto count = 0; count < 100; ++count) {
+            auto const took = co_await mesh.left->ping(mesh.right->local_peer(), mesh.soon());
+            CHECK(took.value() >= 10ms);
+            CHECK(took.value() < 12ms);
+        }
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+        mesh.right_env.crash();
+        auto buffer = Bytes(10);
+        CHECK((co_await stream->read_some(buffer)).error().kind == ErrorKind::closed);
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(connected == 1);
+        CHECK(gone == 1);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: a peer that falls silent is noticed by the keep-alive")
+{
+    auto mesh = Mesh(1, [] {
+        auto options = Options{};
+        options.keep_alive = 2s;
+        return options;
+    }());
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        co_await sleep_for(mesh.left_env, 1s);
+        mesh.right_env.crash(true);
+        co_await sleep_for(mesh.left_env, 6s);
+        CHECK(mesh.left->connections().empty());
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: a reader that does not read stops the writer, not the other streams")
+{
+    auto mesh = Mesh{};
+    auto finished = false;
+    auto task = [&]() -> Task<> {
+        auto release = Signal(mesh.world.executor());
+        mesh.right->handle("/test/lazy/1", Admission::member, [&release](std::unique_ptr<Stream>) -> Task<> {
+            co_await release.wait();
+        });
+        CHECK(co_await mesh.connect());
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/lazy/1", mesh.soon())).value();
+        auto const large = Bytes(10'000'000);
+        auto scope = TaskScope(mesh.world.executor());
+        auto writer = [&finished](Stream& used, Bytes const& bytes) -> Task<> {
+            std::ignore = co_await used.write(bytes);
+            finished = true;
+        };
+        scope.spawn("writer", writer(*stream, large));
+        co_await sleep_for(mesh.left_env, 5s);
+        CHECK_FALSE(finished);
+        CHECK((co_await mesh.left->ping(mesh.right->local_peer(), mesh.soon())).has_value());
+        release.notify();
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(finished);
+        co_await scope.join();
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: a connection cut after any byte of the handshake leaves nothing behind")
+{
+    auto options = Options{};
+    for (std::size_t bytes = 0; bytes < 420; bytes += 7) {
+        auto mesh = Mesh(bytes + 1, options);
+        auto task = [&]() -> Task<> {
+            auto socket = (co_await mesh.left_env.network().connect({mesh.right_env.address(), 4001}, mesh.soon())).value();
+            auto const noise = mesh.left_env.random("garbage").bytes(bytes);
+            auto const header = to_bytes("\x13/multistream/1.0.0\n\x07/noise\n");
+            auto whole = concatenate({header, noise});
+            whole.resize(bytes);
+            CHECK(co_await socket->write(whole));
+            co_await sleep_for(mesh.left_env, 1s);
+            socket.reset();
+            co_await sleep_for(mesh.left_env, 20s);
+            CHECK(mesh.right->connections().empty());
+            CHECK(co_await mesh.connect());
+        };
+        mesh.run(task());
+    }
+}
+
+TEST_CASE("identify: the vector is read, and what is over a limit is refused")
+{
+    auto const framed = from_hex(
+        "7d0a24080112208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c120804c0000201060fa11a0e2f69706673"
+        "2f69642f312e302e301a102f697066732f70696e672f312e302e30220804c633640706c3502a0c706c657875732f302e312e303211706c65"
+        "7875732d6d6573682f302e312e30").value();
+    auto identify = Identify{};
+    CHECK(merge(identify, ByteView(framed).subspan(1)));
+    CHECK(identify.listen_addresses.at(0).text() == "/ip4/192.0.2.1/tcp/4001");
+    CHECK(identify.observed_address->text() == "/ip4/198.51.100.7/tcp/50000");
+    CHECK(identify.protocols == std::vector<std::string>{"/ipfs/id/1.0.0", "/ipfs/ping/1.0.0"});
+    CHECK(identify.agent == "plexus-mesh/0.1.0");
+    CHECK(stream::frame_message(encode(identify)) == framed);
+
+    auto many = Identify{.protocols = std::vector<std::string>(max_identify_protocols + 1, "/x")};
+    auto target = Identify{};
+    CHECK(merge(target, encode(many)).error().kind == ErrorKind::too_large);
+}
