@@ -1,0 +1,42 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+namespace plexus::engine {
+
+/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp alone.
+class LlamaAdapter {
+public:
+    struct Answer {
+        int status = 0;
+        std::string body;      ///< of an answer that is not streamed
+        /// Of a streamed answer: fills the next part, false after the last. Empty otherwise.
+        std::function<bool(std::string& part)> next;
+        std::shared_ptr<void> owner;  ///< keeps the answer alive
+    };
+
+    LlamaAdapter();
+    ~LlamaAdapter();
+
+    /// Loads the model file at `path` with the parameters of the LOAD frame (JSON). Gives the READY JSON.
+    /// Errors: `malformed` (parameters), `unavailable` (llama.cpp would not load it).
+    Result<std::string> load(std::string const& path, std::string const& parameters);
+
+    /// Computes until `terminate`; the caller's thread becomes the model's owner.
+    void run();
+    void terminate();
+
+    /// Runs one request; blocks; may be called from several threads while `run` works. `should_stop` ends it early and
+    /// must outlive the answer.
+    Answer handle(std::string const& route, std::string body, std::function<bool()> const& should_stop);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace plexus::engine

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+
+#include "base/env.h"
+#include "sandbox/layers.h"
+
+namespace plexus::sandbox {
+
+/// Starts engine processes behind the outer walls: own namespaces, no foreign descriptors, limits, parent death.
+/// The program itself raises the inner ones (confine.h) before it reads a byte of the model.
+///
+/// The program gets as arguments: `--network-namespace N` (the daemon's, which it must not be in),
+/// `--forbid PATH…` (what its probe must fail to open), then those of the options.
+class Launcher final : public Processes {
+public:
+    explicit Launcher(asio::io_context& context) : context_(context) {}
+
+    /// For tests: leaves this wall out. The program must then refuse to work.
+    void leave_out(std::optional<Layer> layer) { left_out_ = layer; }
+
+    Result<std::unique_ptr<Process>> start(ProcessOptions options) override;
+
+private:
+    asio::io_context& context_;
+    std::optional<Layer> left_out_;
+};
+
+}  // namespace plexus::sandbox
