@@ -107,7 +107,9 @@ public:
 
     Result<void> load()
     {
-        failed_ = failed_ || seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1) != 0 || seccomp_load(context_) != 0;
+        // No-new-privileges is a wall of its own, raised before.
+        failed_ = failed_ || seccomp_attr_set(context_, SCMP_FLTATR_CTL_NNP, 0) != 0 ||
+                  seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1) != 0 || seccomp_load(context_) != 0;
         return failed_ ? Result<void>(fail(ErrorKind::not_allowed, "seccomp: the filter could not be loaded"))
                        : Result<void>{};
     }
@@ -145,6 +147,9 @@ Result<void> raise_seccomp()
 
 Result<void> confine(Surroundings const& surroundings)
 {
+    if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
+        return fail(ErrorKind::not_allowed, "the wall \"no-new-privileges\" is open");
+    }
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (surroundings.left_out != Layer::landlock) {
         if (auto raised = raise_landlock(surroundings.model_descriptor); !raised) {

@@ -1,0 +1,122 @@
+#include "inference/chat_events.h"
+
+#include <boost/json.hpp>
+
+namespace plexus::inference {
+
+namespace {
+
+constexpr std::size_t max_error_text = 500;
+
+boost::json::object const* child(boost::json::object const& object, std::string_view name)
+{
+    auto const* value = object.if_contains(name);
+    return value != nullptr ? value->if_object() : nullptr;
+}
+
+double number(boost::json::object const& object, std::string_view name)
+{
+    auto const* value = object.if_contains(name);
+    auto code = boost::system::error_code{};
+    return value != nullptr && value->is_number() ? value->to_number<double>(code) : 0.0;
+}
+
+ErrorKind kind_of(std::uint32_t status, std::string_view type)
+{
+    if (type == "exceed_context_size_error") {
+        return ErrorKind::too_large;
+    }
+    if (status >= 400 && status < 500) {
+        return ErrorKind::malformed;
+    }
+    return status == 503 ? ErrorKind::unavailable : ErrorKind::closed;
+}
+
+Error error_from(boost::json::object const& error, std::uint32_t status)
+{
+    auto const text = [&](std::string_view name) {
+        auto const* value = error.if_contains(name);
+        return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string{};
+    };
+    auto const code = static_cast<std::uint32_t>(number(error, "code"));
+    auto message = text("message").substr(0, max_error_text);
+    auto const type = text("type");
+    auto const kind = kind_of(code != 0 ? code : status, type);
+    if (kind == ErrorKind::too_large) {
+        message = fmt::format("the prompt has {} tokens, the context holds {}",
+                              static_cast<std::uint64_t>(number(error, "n_prompt_tokens")),
+                              static_cast<std::uint64_t>(number(error, "n_ctx")));
+    }
+    return {kind, message.empty() ? "the engine failed" : message};
+}
+
+}  // namespace
+
+std::vector<std::string> EventParser::push(std::string_view text)
+{
+    pending_ += text;
+    auto events = std::vector<std::string>{};
+    for (auto end = pending_.find("\n\n"); end != std::string::npos; end = pending_.find("\n\n")) {
+        auto const event = std::string_view(pending_).substr(0, end);
+        for (auto const* prefix : {"data: ", "error: "}) {
+            if (event.starts_with(prefix)) {
+                auto data = std::string(event.substr(std::string_view(prefix).size()));
+                if (data != "[DONE]") {
+                    events.push_back(std::move(data));
+                }
+            }
+        }
+        pending_.erase(0, end + 2);
+    }
+    return events;
+}
+
+std::optional<Error> error_of_event(std::string_view event)
+{
+    if (!event.starts_with("{\"error\"") && !event.starts_with("{\"code\"")) {
+        return std::nullopt;
+    }
+    auto code = boost::system::error_code{};
+    auto const json = boost::json::parse(event, code);
+    auto const* object = json.if_object();
+    if (code || object == nullptr) {
+        return Error{ErrorKind::closed, "the engine sent what is no JSON"};
+    }
+    auto const* error = child(*object, "error");
+    return error_from(error != nullptr ? *error : *object, 500);
+}
+
+Error error_of_status(std::uint32_t status, std::string_view body)
+{
+    auto code = boost::system::error_code{};
+    auto const json = boost::json::parse(body, code);
+    auto const* object = json.if_object();
+    auto const* error = !code && object != nullptr ? child(*object, "error") : nullptr;
+    if (error == nullptr) {
+        return {kind_of(status, {}), fmt::format("the engine answered with status {}", status)};
+    }
+    return error_from(*error, status);
+}
+
+void read_timings(std::string_view chunk, Timings& timings)
+{
+    if (!chunk.contains("\"usage\"") && !chunk.contains("\"timings\"")) {
+        return;
+    }
+    auto code = boost::system::error_code{};
+    auto const json = boost::json::parse(chunk, code);
+    auto const* object = json.if_object();
+    if (code || object == nullptr) {
+        return;
+    }
+    if (auto const* usage = child(*object, "usage")) {
+        timings.prompt_tokens = static_cast<std::uint64_t>(number(*usage, "prompt_tokens"));
+        timings.completion_tokens = static_cast<std::uint64_t>(number(*usage, "completion_tokens"));
+    }
+    if (auto const* measured = child(*object, "timings")) {
+        timings.prefill_per_second = number(*measured, "prompt_per_second");
+        timings.decode_per_second = number(*measured, "predicted_per_second");
+    }
+}
+
+}  // namespace plexus::inference

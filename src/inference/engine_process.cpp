@@ -1,0 +1,289 @@
+#include "inference/engine_process.h"
+
+#include <boost/json.hpp>
+
+#include "base/log.h"
+#include "inference/chat_events.h"
+
+namespace plexus::inference {
+
+using stream::EngineFrameType;
+
+/// The engine's answer to one request, filled by the read loop, drained by its owner.
+class EngineProcess::Answer final : public Generation {
+public:
+    Answer(std::shared_ptr<EngineProcess> engine, std::uint32_t id)
+        : engine_(std::move(engine)), id_(id), changed_(engine_->env_.executor())
+    {
+    }
+
+    ~Answer() override
+    {
+        if (!complete_ && !engine_->ended_) {
+            engine_->send(EngineFrameType::cancel, id_, {});
+        }
+        engine_->forget(id_);
+    }
+
+    Task<Result<std::optional<std::string>>> next() override
+    {
+        while (chunks_.empty() && !complete_) {
+            co_await changed_.wait();
+        }
+        if (!chunks_.empty()) {
+            auto chunk = std::move(chunks_.front());
+            chunks_.pop_front();
+            unread_ -= chunk.size();
+            co_return std::optional(std::move(chunk));
+        }
+        if (failure_) {
+            co_return std::unexpected(*failure_);
+        }
+        co_return std::optional<std::string>{};
+    }
+
+    Timings const& timings() const override { return timings_; }
+
+    void take_head(ByteView payload)
+    {
+        if (payload.size() < 4) {
+            fail_with({ErrorKind::closed, "the engine sent what is no answer"});
+            return;
+        }
+        auto const status = load_little_endian<std::uint32_t>(payload.data());
+        if (status != 200) {
+            fail_with(error_of_status(status, as_text(payload.subspan(4))));
+        }
+    }
+
+    void take_chunk(ByteView bytes)
+    {
+        for (auto& event : parser_.push(as_text(bytes))) {
+            if (auto failed = error_of_event(event)) {
+                fail_with(std::move(*failed));
+                return;
+            }
+            read_timings(event, timings_);
+            unread_ += event.size();
+            chunks_.push_back(std::move(event));
+        }
+        if (unread_ + parser_.held() > max_unread_bytes) {
+            engine_->send(EngineFrameType::cancel, id_, {});
+            fail_with({ErrorKind::unavailable, "the answer was not read fast enough"});
+        }
+        changed_.notify();
+    }
+
+    void finish()
+    {
+        complete_ = true;
+        changed_.notify();
+    }
+
+    void fail_with(Error error)
+    {
+        if (!complete_) {
+            failure_ = std::move(error);
+            finish();
+        }
+    }
+
+private:
+    std::shared_ptr<EngineProcess> engine_;
+    std::uint32_t id_;
+    EventParser parser_;
+    std::deque<std::string> chunks_;
+    std::size_t unread_ = 0;
+    bool complete_ = false;
+    std::optional<Error> failure_;
+    Timings timings_;
+    Signal changed_;
+};
+
+EngineProcess::EngineProcess(Env& env, std::unique_ptr<Process> process, std::function<void()> changed)
+    : env_(env), process_(std::move(process)), changed_(std::move(changed)), last_heard_(env.now()),
+      last_used_(env.now()), wake_(env.executor()), state_changed_(env.executor()), tasks_(env.executor())
+{
+}
+
+EngineProcess::~EngineProcess() = default;
+
+Task<> EngineProcess::run()
+{
+    auto const self = shared_from_this();
+    tasks_.spawn("read from engine", read_loop());
+    tasks_.spawn("write to engine", write_loop());
+    tasks_.spawn("watch engine", watch_loop());
+    auto const status = co_await process_->wait();
+    log::debug("engine ended", {{"process", process_->id()}, {"status", status}});
+    finish();
+    co_await tasks_.join();
+}
+
+void EngineProcess::finish()
+{
+    if (std::exchange(ended_, true)) {
+        return;
+    }
+    process_->kill();
+    auto const answers = answers_;
+    for (auto const& [id, answer] : answers) {
+        answer->fail_with({ErrorKind::closed, "the engine ended unexpectedly"});
+    }
+    if (!loaded_) {
+        loaded_ = fail(ErrorKind::closed, "the engine ended while it loaded the model");
+    }
+    wake_.notify();
+    state_changed_.notify();
+    changed_();
+}
+
+Task<Result<void>> EngineProcess::load(std::string parameters, Deadline deadline)
+{
+    send(EngineFrameType::load, 0, as_view(parameters));
+    auto wait = [](std::shared_ptr<EngineProcess> self) -> Task<Result<void>> {
+        while (!self->loaded_) {
+            co_await self->state_changed_.wait();
+        }
+        co_return *self->loaded_;
+    };
+    co_return co_await with_deadline(env_, deadline, wait(shared_from_this()));
+}
+
+Result<std::unique_ptr<Generation>> EngineProcess::request(std::string_view route, std::string_view body)
+{
+    if (ended_) {
+        return fail(ErrorKind::closed, "the engine ended unexpectedly");
+    }
+    if (answers_.size() >= max_requests_per_engine) {
+        return fail(ErrorKind::unavailable, "the model has {} requests already", answers_.size());
+    }
+    auto payload = to_bytes(route);
+    payload.push_back(std::byte{'\n'});
+    append(payload, as_view(body));
+    if (payload.size() + stream::engine_frame_header > stream::max_to_engine) {
+        return fail(ErrorKind::too_large, "the request has {} bytes", payload.size());
+    }
+    auto const id = ++last_request_;
+    auto answer = std::make_unique<Answer>(shared_from_this(), id);
+    answers_.emplace(id, answer.get());
+    last_used_ = env_.now();
+    send(EngineFrameType::request, id, payload);
+    changed_();
+    return answer;
+}
+
+void EngineProcess::forget(std::uint32_t request)
+{
+    if (answers_.erase(request) > 0) {
+        last_used_ = env_.now();
+        changed_();
+    }
+}
+
+void EngineProcess::send(EngineFrameType type, std::uint32_t request, ByteView payload)
+{
+    outgoing_.push_back(stream::encode(type, request, payload));
+    wake_.notify();
+}
+
+Task<> EngineProcess::write_loop()
+{
+    while (!ended_) {
+        if (outgoing_.empty()) {
+            co_await wake_.wait();
+            continue;
+        }
+        auto const frame = std::move(outgoing_.front());
+        outgoing_.pop_front();
+        auto const written = co_await process_->channel().write(frame);
+        if (!written) {
+            finish();
+        }
+    }
+}
+
+Task<> EngineProcess::read_loop()
+{
+    auto decoder = stream::EngineFrameDecoder(stream::max_from_engine);
+    auto buffer = Bytes(64 * 1024);
+    while (!ended_) {
+        auto const count = co_await process_->channel().read_some(buffer);
+        if (!count || *count == 0) {
+            finish();
+            break;
+        }
+        last_heard_ = env_.now();
+        decoder.push(ByteView(buffer).first(*count));
+        for (;;) {
+            auto frame = decoder.next();
+            if (!frame) {
+                log::warning("engine broke its protocol", {{"reason", frame.error().text}});
+                finish();
+            }
+            if (!frame || !*frame) {
+                break;
+            }
+            take(std::move(**frame));
+        }
+    }
+}
+
+Task<> EngineProcess::watch_loop()
+{
+    while (!ended_) {
+        if (answers_.empty()) {
+            co_await wake_.wait();
+            last_heard_ = env_.now();
+            continue;
+        }
+        if (env_.now() - last_heard_ > silence_limit) {
+            log::warning("engine does not answer", {{"process", process_->id()}});
+            finish();
+            break;
+        }
+        send(EngineFrameType::ping, 0, {});
+        co_await sleep_for(env_, ping_interval);
+    }
+}
+
+void EngineProcess::take_ready(ByteView payload)
+{
+    auto code = boost::system::error_code{};
+    auto const json = boost::json::parse(as_text(payload), code);
+    if (auto const* object = json.if_object(); !code && object != nullptr) {
+        auto const number = [&](std::string_view name) {
+            auto const* value = object->if_contains(name);
+            return value != nullptr && value->is_int64() ? static_cast<std::uint32_t>(value->get_int64()) : 0U;
+        };
+        slots_ = number("slots");
+        context_ = number("context");
+    }
+    loaded_ = Result<void>{};
+    state_changed_.notify();
+    changed_();
+}
+
+void EngineProcess::take(stream::EngineFrame frame)
+{
+    if (frame.type == EngineFrameType::ready) {
+        take_ready(frame.payload);
+    } else if (frame.type == EngineFrameType::refused) {
+        loaded_ = fail(ErrorKind::unavailable, "the engine refused to start: {}", as_text(frame.payload));
+        state_changed_.notify();
+    }
+    auto const found = answers_.find(frame.request);
+    if (found == answers_.end()) {
+        return;
+    }
+    auto& answer = *found->second;
+    switch (frame.type) {
+    case EngineFrameType::head: answer.take_head(frame.payload); break;
+    case EngineFrameType::chunk: answer.take_chunk(frame.payload); break;
+    case EngineFrameType::end: answer.finish(); break;
+    case EngineFrameType::failed: answer.fail_with({ErrorKind::unavailable, std::string(as_text(frame.payload))}); break;
+    default: break;
+    }
+}
+
+}  // namespace plexus::inference

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "inference/inference.h"
+#include "stream/engine_protocol.h"
+
+namespace plexus::inference {
+
+/// Limits of what one engine may have waiting for us.
+inline constexpr std::size_t max_requests_per_engine = 64;
+inline constexpr std::size_t max_unread_bytes = 8 * 1024 * 1024;  ///< of one answer; more ends it
+inline constexpr auto ping_interval = std::chrono::milliseconds(500);
+inline constexpr auto silence_limit = std::chrono::seconds(5);
+
+/// One running plexus-engine: its requests, its health, its end. Shared with the answers it gives.
+class EngineProcess final : public std::enable_shared_from_this<EngineProcess> {
+public:
+    EngineProcess(Env& env, std::unique_ptr<Process> process, std::function<void()> changed);
+    ~EngineProcess();
+
+    /// Serves until the process has ended. A task of the pool.
+    Task<> run();
+
+    /// Sends LOAD and waits for READY. Errors: `unavailable` (refused, with its reason), `closed`, `timed_out`.
+    Task<Result<void>> load(std::string parameters, Deadline deadline);
+
+    /// Errors: `unavailable` over max_requests_per_engine, `closed`.
+    Result<std::unique_ptr<Generation>> request(std::string_view route, std::string_view body);
+
+    void end() { process_->kill(); }
+    bool ended() const { return ended_; }
+    std::uint32_t busy() const { return static_cast<std::uint32_t>(answers_.size()); }
+    std::uint32_t slots() const { return slots_; }
+    std::uint32_t context() const { return context_; }
+    int id() const { return process_->id(); }
+    Time last_used() const { return last_used_; }
+
+private:
+    class Answer;
+
+    Task<> read_loop();
+    Task<> write_loop();
+    Task<> watch_loop();
+    void take(stream::EngineFrame frame);
+    void take_ready(ByteView payload);
+    void send(stream::EngineFrameType type, std::uint32_t request, ByteView payload);
+    void forget(std::uint32_t request);
+    void finish();
+
+    Env& env_;
+    std::unique_ptr<Process> process_;
+    std::function<void()> changed_;
+    std::map<std::uint32_t, Answer*> answers_;
+    std::deque<Bytes> outgoing_;
+    std::uint32_t last_request_ = 0;
+    std::uint32_t slots_ = 0;
+    std::uint32_t context_ = 0;
+    std::optional<Result<void>> loaded_;
+    Time last_heard_{};
+    Time last_used_{};
+    bool ended_ = false;
+    Signal wake_;
+    Signal state_changed_;
+    TaskScope tasks_;
+};
+
+}  // namespace plexus::inference

@@ -1,0 +1,201 @@
+#include <doctest/doctest.h>
+
+#include "base/sim_env.h"
+#include "inference/chat_events.h"
+#include "inference/inference.h"
+#include "stream/engine_protocol.h"
+
+using namespace plexus;
+using namespace plexus::inference;
+using namespace std::chrono_literals;
+using stream::EngineFrameType;
+
+namespace {
+
+struct FileModel final : ModelSource {
+    explicit FileModel(sim::SimEnv& env_used) : env(env_used) { env.put_file("/model", to_bytes("weights")); }
+    Task<Result<std::shared_ptr<File const>>> open(ModelDigest) override
+    {
+        auto file = env.disk().open("/model");
+        if (!file) {
+            co_return std::unexpected(file.error());
+        }
+        co_return std::shared_ptr<File const>(std::move(*file));
+    }
+    sim::SimEnv& env;
+};
+
+Task<Result<void>> send(ByteStream& channel, EngineFrameType type, std::uint32_t id, std::string_view payload)
+{
+    auto const frame = stream::encode(type, id, as_view(payload));
+    co_return co_await channel.write(frame);
+}
+
+/// A scripted engine: answers every request with `tokens` chunks, one each 10 ms; dies before chunk `dies_at`.
+sim::Program scripted(int tokens, int dies_at = -1)
+{
+    return [=](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
+        auto decoder = stream::EngineFrameDecoder(stream::max_to_engine);
+        auto buffer = Bytes(4096);
+        for (;;) {
+            auto const count = (co_await channel.read_some(buffer)).value_or(0);
+            if (count == 0) {
+                co_return 0;
+            }
+            decoder.push(ByteView(buffer).first(count));
+            while (auto frame = decoder.next().value()) {
+                if (frame->type == EngineFrameType::load) {
+                    std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":4,"context":4096})");
+                } else if (frame->type == EngineFrameType::request) {
+                    auto head = std::string("\xc8\0\0\0", 4);
+                    std::ignore = co_await send(channel, EngineFrameType::head, frame->request, head);
+                    for (auto token = 0; token < tokens; ++token) {
+                        if (token == dies_at) {
+                            co_return 139;
+                        }
+                        co_await sleep_for(env, 10ms);
+                        auto const text = fmt::format("data: {{\"token\":{}}}\n\n", token);
+                        std::ignore = co_await send(channel, EngineFrameType::chunk, frame->request, text);
+                    }
+                    std::ignore = co_await send(channel, EngineFrameType::chunk, frame->request, "data: [DONE]\n\n");
+                    std::ignore = co_await send(channel, EngineFrameType::end, frame->request, "");
+                }
+            }
+        }
+    };
+}
+
+struct Device {
+    sim::World world{1};
+    sim::SimEnv& env = world.add_device("device");
+    FileModel source{env};
+    std::unique_ptr<Inference> inference;
+
+    explicit Device(sim::Program program)
+    {
+        env.set_program("/engine", std::move(program));
+        auto options = Options{};
+        options.program = "/engine";
+        options.idle_limit = 10s;
+        inference = make_inference(env, source, std::move(options));
+    }
+
+    void run(Task<> task)
+    {
+        auto whole = [](Device& device, Task<> inner) -> Task<> {
+            co_await std::move(inner);
+            co_await device.inference->stop();
+        };
+        REQUIRE(world.run(whole(*this, std::move(task))));
+    }
+};
+
+Task<Result<int>> count_chunks(Generation& answer)
+{
+    for (auto count = 0;; ++count) {
+        auto chunk = co_await answer.next();
+        if (!chunk) {
+            co_return std::unexpected(chunk.error());
+        }
+        if (!*chunk) {
+            co_return count;
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("inference: a model is loaded once for all that ask, and leaves memory when idle")
+{
+    auto device = Device(scripted(5));
+    auto task = [&]() -> Task<> {
+        auto loads = 0;
+        auto first = (co_await device.inference->start_chat({}, "{}", [&] { ++loads; })).value();
+        auto second = (co_await device.inference->start_chat({}, "{}", [&] { ++loads; })).value();
+        CHECK((co_await count_chunks(*first)).value() == 5);
+        CHECK((co_await count_chunks(*second)).value() == 5);
+        CHECK(loads == 1);
+        CHECK(device.inference->loaded().at(0).slots == 4);
+        first.reset();
+        second.reset();
+        co_await sleep_for(device.env, 11s);
+        CHECK(device.inference->loaded().empty());
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: an engine that dies in an answer fails it as closed, and the next request is served")
+{
+    auto device = Device(scripted(5, 3));
+    auto task = [&]() -> Task<> {
+        auto answer = (co_await device.inference->start_chat({}, "{}", {})).value();
+        CHECK((co_await count_chunks(*answer)).error().kind == ErrorKind::closed);
+        answer.reset();
+        co_await sleep_for(device.env, 10ms);
+        device.env.set_program("/engine", scripted(2));
+        auto next = (co_await device.inference->start_chat({}, "{}", {})).value();
+        CHECK((co_await count_chunks(*next)).value() == 2);
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: an engine that does not start gives its reason, at once while the pause lasts")
+{
+    auto device = Device([](Env&, ByteStream& channel, ProcessOptions) -> Task<int> {
+        std::ignore = co_await send(channel, EngineFrameType::refused, 0, "the wall \"landlock\" is open");
+        auto buffer = Bytes(100);
+        while ((co_await channel.read_some(buffer)).value_or(0) > 0) {
+        }
+        co_return 3;
+    });
+    auto task = [&]() -> Task<> {
+        for (auto attempt = 0; attempt < 2; ++attempt) {
+            auto const answer = co_await device.inference->start_chat({}, "{}", {});
+            CHECK(answer.error().kind == ErrorKind::unavailable);
+            CHECK(answer.error().text.contains("landlock"));
+        }
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: an engine that hangs in an answer is ended")
+{
+    auto device = Device([](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
+        std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
+        co_await sleep_for(env, 1h);
+        co_return 0;
+    });
+    auto task = [&]() -> Task<> {
+        auto answer = (co_await device.inference->start_chat({}, "{}", {})).value();
+        auto const start = device.env.now();
+        CHECK((co_await count_chunks(*answer)).error().kind == ErrorKind::closed);
+        CHECK(device.env.now() - start < 7s);
+    };
+    device.run(task());
+}
+
+TEST_CASE("event parser: events are whole whatever the split")
+{
+    auto const text = std::string("data: {\"a\":1}\n\ndata: [DONE]\n\nerror: {\"b\":2}\n\n");
+    for (std::size_t step = 1; step < text.size(); ++step) {
+        auto parser = EventParser{};
+        auto events = std::vector<std::string>{};
+        for (std::size_t at = 0; at < text.size(); at += step) {
+            for (auto& event : parser.push(std::string_view(text).substr(at, step))) {
+                events.push_back(std::move(event));
+            }
+        }
+        CHECK(events == std::vector<std::string>{"{\"a\":1}", "{\"b\":2}"});
+        CHECK(parser.held() == 0);
+    }
+}
+
+TEST_CASE("engine errors: a prompt over the context names both numbers")
+{
+    auto const error = error_of_status(
+        400, R"({"error":{"code":400,"type":"exceed_context_size_error","message":"x","n_prompt_tokens":5000,"n_ctx":4096}})");
+    CHECK(error.kind == ErrorKind::too_large);
+    CHECK(error.text == "the prompt has 5000 tokens, the context holds 4096");
+    CHECK(error_of_status(500, "not json").kind == ErrorKind::closed);
+    CHECK(error_of_event("{\"choices\":[]}") == std::nullopt);
+}

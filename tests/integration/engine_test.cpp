@@ -1,0 +1,187 @@
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <thread>
+#include <unistd.h>
+
+#include "base/real_env.h"
+#include "inference/inference.h"
+#include "sandbox/launcher.h"
+
+using namespace plexus;
+using namespace plexus::inference;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto question =
+    R"({"messages":[{"role":"user","content":"Name three colours"}],"temperature":0,"max_tokens":48,"stream":true,)"
+    R"("stream_options":{"include_usage":true}})";
+
+struct OneFile final : ModelSource {
+    explicit OneFile(Env& env_used) : env(env_used) {}
+    Task<Result<std::shared_ptr<File const>>> open(ModelDigest) override
+    {
+        auto file = env.disk().open(PLEXUS_DEFAULT_MODEL);
+        if (!file) {
+            co_return std::unexpected(file.error());
+        }
+        co_return std::shared_ptr<File const>(std::move(*file));
+    }
+    Env& env;
+};
+
+struct Device {
+    RealEnv env;
+    sandbox::Launcher launcher{env.context()};
+    OneFile source{env};
+    std::unique_ptr<Inference> inference;
+
+    explicit Device(std::optional<sandbox::Layer> left_out = {})
+    {
+        env.use_processes(launcher);
+        launcher.leave_out(left_out);
+        auto options = Options{};
+        options.program = PLEXUS_ENGINE_PROGRAM;
+        options.slots = 2;
+        options.context = 2048;
+        options.threads = std::max(1U, std::thread::hardware_concurrency());
+        options.forbidden_paths = {"/etc/hosts", "/usr/bin/env"};
+        if (left_out) {
+            options.arguments = {"--without-layer", std::string(to_string(*left_out))};
+        }
+        inference = make_inference(env, source, std::move(options));
+    }
+
+    void run(Task<> task)
+    {
+        auto whole = [](Device& device, Task<> inner) -> Task<> {
+            auto failure = std::exception_ptr{};
+            try {
+                co_await std::move(inner);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            co_await device.inference->stop();
+            if (failure) {
+                std::rethrow_exception(failure);
+            }
+        };
+        auto failure = std::exception_ptr{};
+        asio::co_spawn(env.executor(), whole(*this, std::move(task)), [&](std::exception_ptr exception) {
+            failure = exception;
+            env.stop();
+        });
+        env.run();
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
+    }
+};
+
+Task<Result<std::string>> answer_text(Generation& answer)
+{
+    auto text = std::string{};
+    for (;;) {
+        auto chunk = co_await answer.next();
+        if (!chunk) {
+            co_return std::unexpected(chunk.error());
+        }
+        if (!*chunk) {
+            co_return text;
+        }
+        text += **chunk + "\n";
+    }
+}
+
+}  // namespace
+
+TEST_CASE("engine: a real model answers, with its measured speeds")
+{
+    auto device = Device{};
+    auto task = [&]() -> Task<> {
+        auto const start = device.env.now();
+        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        MESSAGE("ready after ms: " << std::chrono::duration_cast<std::chrono::milliseconds>(device.env.now() - start).count());
+        auto const text = co_await answer_text(*answer);
+        REQUIRE(text);
+        CHECK(text->contains("chat.completion.chunk"));
+        CHECK(answer->timings().completion_tokens > 5);
+        CHECK(answer->timings().decode_per_second > 1);
+        MESSAGE("decode tokens/s: " << answer->timings().decode_per_second);
+    };
+    device.run(task());
+}
+
+TEST_CASE("engine: a request that is no chat body is refused in words and harms nothing")
+{
+    auto device = Device{};
+    auto task = [&]() -> Task<> {
+        for (auto const* body : {"{}", "[]", "nonsense", R"({"messages":"x"})"}) {
+            auto answer = (co_await device.inference->start_chat({}, body, {})).value();
+            auto const text = co_await answer_text(*answer);
+            REQUIRE_FALSE(text);
+            CHECK_FALSE(text.error().text.empty());
+        }
+        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        CHECK((co_await answer_text(*answer)).has_value());
+    };
+    device.run(task());
+}
+
+TEST_CASE("engine: a dropped answer frees its slot within a second")
+{
+    auto device = Device{};
+    auto task = [&]() -> Task<> {
+        auto const endless = R"({"messages":[{"role":"user","content":"Count"}],"max_tokens":1500,"ignore_eos":true,"stream":true})";
+        for (auto round = 0; round < 4; ++round) {
+            auto answer = (co_await device.inference->start_chat({}, endless, {})).value();
+            REQUIRE((co_await answer->next()).has_value());
+        }
+        auto const start = device.env.now();
+        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        REQUIRE((co_await answer->next()).has_value());
+        CHECK(device.env.now() - start < 1s);
+    };
+    device.run(task());
+}
+
+TEST_CASE("engine: killed in mid-answer fifty times, every answer ends in a typed error and the next one is served")
+{
+    auto device = Device{};
+    auto typed = 0;
+    auto task = [&]() -> Task<> {
+        for (auto round = 0; round < 50; ++round) {
+            auto started = co_await device.inference->start_chat({}, question, {});
+            REQUIRE(started);
+            auto answer = std::move(*started);
+            REQUIRE((co_await answer->next()).has_value());
+            auto const killed = device.env.now();
+            ::kill(device.inference->process_of({}), SIGKILL);
+            auto const text = co_await answer_text(*answer);
+            typed += !text && text.error().kind == ErrorKind::closed && device.env.now() - killed < 1s ? 1 : 0;
+        }
+        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        CHECK((co_await answer_text(*answer)).has_value());
+    };
+    device.run(task());
+    CHECK(typed == 50);
+}
+
+TEST_CASE("sandbox: with any one wall left out the engine refuses to start and says which")
+{
+    for (auto const& [layer, name] : sandbox::layer_names) {
+        CAPTURE(name);
+        auto device = Device(layer);
+        // Something for the engine to find open when descriptors are not closed.
+        auto const stray = ::dup(STDERR_FILENO);
+        auto task = [&]() -> Task<> {
+            auto const answer = co_await device.inference->start_chat({}, question, {});
+            REQUIRE_FALSE(answer);
+            CHECK(answer.error().kind == ErrorKind::unavailable);
+            CHECK(answer.error().text.contains(fmt::format("\"{}\"", name)));
+        };
+        device.run(task());
+        ::close(stray);
+    }
+}
