@@ -29,8 +29,8 @@ Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission ad
       admission_(admission), remote_address_(Multiaddr::from_tcp(socket_->remote_endpoint())),
       session_(secured.role == security::Role::initiator ? muxer::Side::dialer : muxer::Side::listener,
                session_limits(limits), *this),
-      raw_output_(std::move(secured.first_output)), received_(receive_buffer), writable_(env.executor()),
-      ended_(env.executor()), tasks_(env.executor())
+      max_streams_(2 * limits.inbound_streams_per_connection), raw_output_(std::move(secured.first_output)),
+      received_(receive_buffer), writable_(env.executor()), ended_(env.executor()), tasks_(env.executor())
 {
     PLEXUS_ASSERT(secured.received.size() <= received_.size());
     std::memcpy(received_.data(), secured.received.data(), secured.received.size());
@@ -110,7 +110,8 @@ Result<muxer::StreamId> Connection::open()
 
 bool Connection::on_stream(muxer::StreamId id)
 {
-    if (closing_ || !accept_) {
+    // Streams that the other side has reset already count until their handlers are gone.
+    if (closing_ || !accept_ || streams_.size() >= max_streams_) {
         return false;
     }
     streams_.emplace(id, std::make_shared<StreamState>(env_.executor()));
@@ -280,17 +281,19 @@ void Connection::release(muxer::StreamId id)
         return;
     }
     auto& stream = *found->second;
+    if (!stream.ended || stream.reset) {
+        session_.reset(id);
+    } else {
+        session_.discard(id, env_.now());
+    }
+    wake_writer();
     if (stream.ended && !stream.remote_ended && !stream.reset) {
         // Our end is still under way; a reset now could overtake it.
         stream.released = true;
         stream.inbox = {};
         return;
     }
-    if (!stream.ended || stream.reset) {
-        session_.reset(id);
-    }
     streams_.erase(found);
-    wake_writer();
 }
 
 Task<> Connection::read_loop()

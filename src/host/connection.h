@@ -102,6 +102,7 @@ private:
     muxer::YamuxSession session_;
     std::optional<negotiation::Initiator> muxer_proposal_;
     std::optional<negotiation::Responder> muxer_answer_;
+    std::size_t max_streams_;
     Bytes raw_output_;        // the last handshake message
     Bytes plaintext_output_;  // muxer negotiation, before all frames
     Bytes received_;
