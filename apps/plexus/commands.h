@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+
+#include "context.h"
+
+namespace plexus::cli {
+
+struct AskOptions {
+    std::string model;
+    std::vector<std::string> words;
+    std::string system;
+    std::optional<double> temperature;
+    std::optional<std::int64_t> seed;
+    std::optional<std::int64_t> max_tokens;
+};
+
+struct UpOptions {
+    std::optional<std::uint16_t> port;
+};
+
+struct InviteOptions {
+    std::string ttl = "5m";
+    std::string role = "member";
+    bool qr = false;
+    bool no_wait = false;
+};
+
+struct ImportOptions {
+    std::string file;
+    std::string name;
+};
+
+struct RemoveOptions {
+    std::string name;
+    bool yes = false;
+};
+
+Task<Outcome<>> overview(Context& context);
+Task<Outcome<>> show_status(Context& context);
+Task<Outcome<>> bring_up(Context& context, UpOptions options);
+Task<Outcome<>> bring_down(Context& context);
+Task<Outcome<>> serve(Context& context, UpOptions options);
+Task<Outcome<>> ask(Context& context, AskOptions options);
+Task<Outcome<>> chat(Context& context, AskOptions options);
+Task<Outcome<>> invite(Context& context, InviteOptions options);
+Task<Outcome<>> join(Context& context, std::string link);
+Task<Outcome<>> list_devices(Context& context);
+Task<Outcome<>> list_models(Context& context);
+Task<Outcome<>> import_model(Context& context, ImportOptions options);
+Task<Outcome<>> remove_model(Context& context, RemoveOptions options);
+Task<Outcome<>> doctor(Context& context);
+Task<Outcome<>> show_version(Context& context);
+
+}  // namespace plexus::cli

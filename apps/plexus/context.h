@@ -1,0 +1,26 @@
+#pragma once
+
+#include "base/paths.h"
+#include "base/real_env.h"
+#include "client.h"
+#include "terminal.h"
+
+namespace plexus::cli {
+
+/// What every command works with.
+struct Context {
+    RealEnv& env;
+    Paths paths;
+    Options options;
+    Terminal& terminal;
+    Client& client;
+    std::function<void()> on_interrupt;  ///< set by a command that handles Ctrl-C itself
+
+    /// One document {"schema":"plexus.NAME/1","data":…}.
+    void print_document(std::string_view name, boost::json::value data);
+};
+
+/// Runs `task` so that Ctrl-C ends it and not the program; nothing if that happened.
+Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> task);
+
+}  // namespace plexus::cli

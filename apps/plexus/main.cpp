@@ -1,0 +1,370 @@
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "base/nearest.h"
+#include "commands.h"
+
+namespace plexus::cli {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr auto exit_codes_help = R"(Exit codes of plexus:
+    0  done
+    1  failed
+    2  usage: the command line is wrong, or an answer was needed and there is no terminal
+    3  the daemon is not running
+    4  not found
+    5  not allowed
+    6  no device can do it
+    7  another device or the network failed
+    8  timed out
+    9  conflict with what is there
+   10  partly done
+  130  interrupted
+)";
+
+using Command = std::function<Task<Outcome<>>(Context&)>;
+
+std::vector<CLI::App*> subcommands(CLI::App& of)
+{
+    return of.get_subcommands([](CLI::App*) { return true; });
+}
+
+CLI::App* subcommand(CLI::App& of, std::string const& name)
+{
+    auto const all = subcommands(of);
+    auto const found = std::ranges::find_if(all, [&](auto* each) { return each->check_name(name); });
+    return found == all.end() ? nullptr : *found;
+}
+
+/// The command line: what can be typed, and what then runs.
+class CommandLine {
+public:
+    CommandLine();
+
+    /// Nothing if `arguments` were answered here (help); otherwise `options` and `command` are set.
+    std::optional<Outcome<>> parse(std::vector<std::string> arguments);
+
+    Options options;
+    Command command = overview;
+
+private:
+    CLI::App* add(CLI::App& parent, std::string const& name, std::string const& summary,
+                  std::vector<std::string> const& examples, Command run);
+    void add_global_flags();
+    void add_daemon_commands();
+    void add_talking_commands();
+    void add_mesh_commands();
+    void add_model_commands();
+    void add_help();
+    std::optional<Outcome<>> help();
+    void print_help(CLI::App& of);
+    Outcome<> unknown(std::vector<std::string> const& arguments);
+
+    CLI::App app_{"Plexus joins your own devices into one private mesh that runs language models.", "plexus"};
+    std::map<CLI::App*, std::vector<std::string>> examples_;
+    UpOptions up_;
+    AskOptions ask_;
+    InviteOptions invite_;
+    ImportOptions import_;
+    RemoveOptions remove_;
+    std::string link_;
+    std::vector<std::string> topic_;
+    bool wants_help_ = false;
+};
+
+CommandLine::CommandLine()
+{
+    examples_[&app_] = {"plexus up", "plexus model import FILE.gguf", "plexus ask \"Name three colours\"",
+                        "plexus invite"};
+    app_.require_subcommand(0, 1);
+    add_global_flags();
+    add_daemon_commands();
+    add_talking_commands();
+    add_mesh_commands();
+    add_model_commands();
+    add_help();
+}
+
+void CommandLine::add_global_flags()
+{
+    app_.add_flag("--json", options.json, "Print one JSON document, or JSON Lines for streams");
+    app_.add_flag("-q,--quiet", options.quiet, "Print results and errors only");
+    app_.add_flag("--no-color", options.no_color, "Print without colours");
+    app_.add_option("--color", options.color, "auto, always or never")
+        ->check(CLI::IsMember({"auto", "always", "never"}));
+    app_.add_option("--socket", options.socket, "The daemon's Unix socket");
+    app_.add_option("--timeout", options.timeout_seconds, "Give up after this many seconds")->check(CLI::PositiveNumber);
+}
+
+CLI::App* CommandLine::add(CLI::App& parent, std::string const& name, std::string const& summary,
+                           std::vector<std::string> const& examples, Command run)
+{
+    auto* const added = parent.add_subcommand(name, summary);
+    added->fallthrough();
+    examples_[added] = examples;
+    if (run) {
+        added->callback([this, run = std::move(run)] { command = run; });
+    } else {
+        added->require_subcommand(1);
+    }
+    return added;
+}
+
+void CommandLine::add_daemon_commands()
+{
+    auto* const up = add(app_, "up", "Start the daemon in the background", {"plexus up", "plexus up --port 8000"},
+                         [this](Context& context) { return bring_up(context, up_); });
+    up->add_option("--port", up_.port, "Port of the API on this device");
+    add(app_, "down", "End the daemon", {"plexus down"}, bring_down);
+    auto* const foreground = add(app_, "serve", "Run the daemon in the foreground", {"plexus serve"},
+                                 [this](Context& context) { return serve(context, up_); });
+    foreground->add_option("--port", up_.port, "Port of the API on this device");
+    add(app_, "status", "Show this device and its mesh", {"plexus status", "plexus status --json"}, show_status);
+    add(app_, "doctor", "Check this device and say what to do", {"plexus doctor"}, doctor);
+    add(app_, "version", "Show the versions", {"plexus version"}, show_version);
+}
+
+void CommandLine::add_talking_commands()
+{
+    auto const add_model_options = [this](CLI::App& to) {
+        to.add_option("--system", ask_.system, "Instructions for the model");
+        to.add_option("--temperature", ask_.temperature, "0 (always the same) to 2");
+        to.add_option("--seed", ask_.seed, "Seed of the sampling");
+        to.add_option("--max-tokens", ask_.max_tokens, "Longest answer");
+    };
+    auto* const once = add(app_, "ask", "Ask one question; standard input joins it",
+                           {"plexus ask \"Name three colours\"", "cat notes.txt | plexus ask \"Summarise this\""},
+                           [this](Context& context) { return ask(context, ask_); });
+    once->add_option("-m,--model", ask_.model, "The model to ask");
+    once->add_option("text", ask_.words, "The question; - for standard input alone");
+    add_model_options(*once);
+    auto* const talk = add(app_, "chat", "Talk with a model", {"plexus chat", "plexus chat MODEL"},
+                           [this](Context& context) { return chat(context, ask_); });
+    talk->alias("run");
+    talk->add_option("model", ask_.model, "The model to talk with");
+    add_model_options(*talk);
+}
+
+void CommandLine::add_mesh_commands()
+{
+    auto* const inviting = add(app_, "invite", "Let another device of yours in", {"plexus invite", "plexus invite --ttl 10m"},
+                               [this](Context& context) { return invite(context, invite_); });
+    inviting->add_option("--ttl", invite_.ttl, "How long it is valid: 90s, 5m, 1h");
+    inviting->add_option("--role", invite_.role, "owner, member, guest or sensor");
+    inviting->add_flag("--qr", invite_.qr, "Print the QR code in any case");
+    inviting->add_flag("--no-wait", invite_.no_wait, "Do not wait for the device");
+    auto* const joining = add(app_, "join", "Join the mesh of the device that made LINK", {"plexus join 'LINK'"},
+                              [this](Context& context) { return join(context, link_); });
+    joining->add_option("link", link_, "What plexus invite printed")->required();
+    auto* const device = add(app_, "device", "The devices of the mesh", {"plexus device ls"}, nullptr);
+    add(*device, "ls", "List the devices", {"plexus device ls", "plexus device ls --json"}, list_devices);
+}
+
+void CommandLine::add_model_commands()
+{
+    auto* const model = add(app_, "model", "The models of the mesh", {"plexus model ls"}, nullptr);
+    add(*model, "ls", "List the models", {"plexus model ls", "plexus model ls --json"}, list_models);
+    auto* const importing = add(*model, "import", "Take a GGUF file into this device's store",
+                                {"plexus model import FILE.gguf", "plexus model import FILE.gguf --name tiny"},
+                                [this](Context& context) { return import_model(context, import_); });
+    importing->add_option("file", import_.file, "The file; it stays where it is")->required();
+    importing->add_option("--name", import_.name, "Its name; default is that of the file");
+    auto* const removing = add(*model, "rm", "Remove a model from this device", {"plexus model rm tiny --yes"},
+                               [this](Context& context) { return remove_model(context, remove_); });
+    removing->add_option("name", remove_.name, "Name or digest")->required();
+    removing->add_flag("-y,--yes", remove_.yes, "Do not ask");
+}
+
+void CommandLine::add_help()
+{
+    auto* const helping = app_.add_subcommand("help", "Explain a command, or exit-codes");
+    helping->add_option("topic", topic_, "A command, or exit-codes");
+    helping->callback([this] { wants_help_ = true; });
+}
+
+void CommandLine::print_help(CLI::App& of)
+{
+    if (auto const& examples = examples_[&of]; !examples.empty()) {
+        std::cout << "Examples:\n";
+        for (auto const& example : examples) {
+            std::cout << "  " << example << '\n';
+        }
+        std::cout << '\n';
+    }
+    std::cout << of.help();
+}
+
+std::optional<Outcome<>> CommandLine::help()
+{
+    if (topic_ == std::vector<std::string>{"exit-codes"}) {
+        std::cout << exit_codes_help;
+        return Outcome<>{};
+    }
+    auto* current = &app_;
+    for (auto const& word : topic_) {
+        auto* const next = subcommand(*current, word);
+        if (next == nullptr) {
+            return unknown(topic_);
+        }
+        current = next;
+    }
+    app_.clear();
+    print_help(*current);
+    return Outcome<>{};
+}
+
+Outcome<> CommandLine::unknown(std::vector<std::string> const& arguments)
+{
+    auto* current = &app_;
+    for (auto const& word : arguments) {
+        if (word.starts_with('-')) {
+            continue;
+        }
+        if (auto* const next = subcommand(*current, word)) {
+            current = next;
+            continue;
+        }
+        auto names = std::vector<std::string>{};
+        for (auto const* each : subcommands(*current)) {
+            names.push_back(each->get_name());
+        }
+        auto const parent = current == &app_ ? std::string("plexus") : "plexus " + current->get_name();
+        auto const meant = nearest(word, names);
+        return failed(ExitCode::usage, "usage", fmt::format("There is no command '{}'.", word),
+                      meant.empty() ? "" : fmt::format("did you mean '{}'?", meant),
+                      meant.empty() ? parent + " --help" : parent + " " + meant);
+    }
+    return failed(ExitCode::usage, "usage", "The command is not complete.", "", "plexus help");
+}
+
+std::optional<Outcome<>> CommandLine::parse(std::vector<std::string> arguments)
+{
+    auto const given = arguments;
+    std::ranges::reverse(arguments);  // as CLI11 wants them
+    try {
+        app_.parse(arguments);
+    } catch (CLI::CallForHelp const&) {
+        auto* current = &app_;
+        while (!current->get_subcommands().empty()) {
+            current = current->get_subcommands().front();
+        }
+        print_help(*current);
+        return Outcome<>{};
+    } catch (CLI::ParseError const& error) {
+        // CLI11 knows flags only after it has parsed; a script that wants JSON gets its error in JSON all the same.
+        options.json = options.json || std::ranges::find(given, "--json") != given.end();
+        auto* const chosen = app_.get_subcommands().empty() ? nullptr : app_.get_subcommands().front();
+        auto const is_noun = chosen != nullptr && !subcommands(*chosen).empty();
+        if ((chosen == nullptr || is_noun) && !given.empty() && !given.back().starts_with('-')) {
+            return unknown(given);
+        }
+        auto const next = chosen == nullptr ? std::string("plexus help") : fmt::format("plexus help {}", chosen->get_name());
+        return failed(ExitCode::usage, "usage", fmt::format("{}.", error.what()), "", next);
+    }
+    if (wants_help_) {
+        return help();
+    }
+    return std::nullopt;
+}
+
+int finish(Terminal& terminal, Outcome<> const& outcome)
+{
+    if (outcome) {
+        return static_cast<int>(ExitCode::done);
+    }
+    terminal.report(outcome.error());
+    return static_cast<int>(outcome.error().exit);
+}
+
+/// The one command of this run, and the word that it is over, however it ended.
+struct Run {
+    explicit Run(Executor executor) : changed(executor) {}
+    std::optional<Outcome<>> outcome;
+    bool is_over = false;
+    Signal changed;
+};
+
+Task<> run_command(Context& context, Command const& command, Run& run)
+{
+    struct AtEnd {
+        explicit AtEnd(Run& ended) : ended_run(ended) {}
+        ~AtEnd()
+        {
+            ended_run.is_over = true;
+            ended_run.changed.notify();
+        }
+        Run& ended_run;
+    };
+    auto const at_end = AtEnd(run);
+    run.outcome = co_await command(context);
+}
+
+int run_line(CommandLine& line, Terminal& terminal)
+{
+    auto paths = find_paths(process_environment());
+    if (!paths) {
+        return finish(terminal, failed(ExitCode::usage, "usage", "There is no place for the daemon's files.",
+                                       paths.error().text, "export PLEXUS_HOME=/some/folder"));
+    }
+    if (!line.options.socket.empty()) {
+        paths->socket = line.options.socket;
+    }
+    auto env = RealEnv();
+    auto const timeout =
+        std::chrono::duration_cast<Duration>(std::chrono::duration<double>(line.options.timeout_seconds));
+    auto client = Client(env, paths->socket, timeout);
+    auto context = Context{env, *paths, line.options, terminal, client, {}};
+    auto state = Run(env.executor());
+    auto tasks = TaskScope(env.executor());
+    context.on_interrupt = [&tasks] { tasks.cancel(); };
+    env.on_termination([&context] { context.on_interrupt(); });
+    auto conduct = [&]() -> Task<> {
+        tasks.spawn("command", run_command(context, line.command, state));
+        while (!state.is_over) {
+            co_await state.changed.wait();
+        }
+        co_await tasks.join();
+        env.stop();
+    };
+    asio::co_spawn(env.executor(), conduct(), asio::detached);
+    env.run();
+    terminal.clear_progress();
+    return state.outcome ? finish(terminal, *state.outcome) : static_cast<int>(ExitCode::interrupted);
+}
+
+}  // namespace
+
+void Context::print_document(std::string_view name, json::value data)
+{
+    auto document = json::object{{"schema", fmt::format("plexus.{}/1", name)}, {"data", std::move(data)}};
+    terminal.line(json::serialize(document));
+}
+
+int run_main(std::vector<std::string> arguments)
+{
+    auto line = CommandLine();
+    auto const answered = line.parse(std::move(arguments));
+    auto terminal = Terminal(line.options);
+    if (answered) {
+        return finish(terminal, *answered);
+    }
+    return run_line(line, terminal);
+}
+
+}  // namespace plexus::cli
+
+int main(int count, char** arguments)
+{
+    try {
+        return plexus::cli::run_main({arguments + 1, arguments + count});
+    } catch (std::exception const& error) {
+        std::cerr << "error: plexus failed.\n  why: " << error.what() << '\n';
+        return 1;
+    }
+}
