@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+
+#include "base/env.h"
+
+namespace plexus::models {
+
+/// Limits of the part of a GGUF file in front of the tensor data.
+inline constexpr std::uint64_t max_header_bytes = 512ULL * 1024 * 1024;
+inline constexpr std::uint64_t max_key_values = 65'536;
+inline constexpr std::uint64_t max_tensors = 65'536;
+inline constexpr std::uint64_t max_key_bytes = 1024;
+inline constexpr std::uint64_t max_text_bytes = 16ULL * 1024 * 1024;
+inline constexpr std::uint64_t max_array_elements = 64ULL * 1024 * 1024;
+inline constexpr std::uint64_t max_tensor_name = 63;
+inline constexpr std::uint64_t max_alignment = 64 * 1024;
+
+/// What a model file says of itself.
+struct GgufSummary {
+    std::uint32_t version = 0;
+    std::string architecture;
+    std::string name;
+    std::string quantisation;  ///< the type that most weight bytes have, like "Q4_1"
+    std::string tokenizer;
+    std::uint64_t tensors = 0;
+    std::uint64_t parameters = 0;
+    std::uint64_t weight_bytes = 0;
+    std::uint64_t context_length = 0;
+    std::uint64_t embedding_length = 0;
+    std::uint64_t block_count = 0;
+    std::uint64_t head_count = 0;
+    std::uint64_t key_value_heads = 0;
+    bool has_chat_template = false;
+    bool is_embedding = false;
+
+    /// f16 keys and values of one token of context.
+    std::uint64_t cache_bytes_per_token() const;
+};
+
+/// Checks a whole GGUF file before any other code sees it: every count, length, offset and product against the real
+/// size of the file, in checked arithmetic, without setting memory aside for what the file claims.
+///
+/// Errors: `malformed` with the reason in words, `too_large` over a limit above, `io`.
+/// Spec: ggml docs/gguf.md, versions 2 and 3, little-endian; types of the pinned ggml.
+Result<GgufSummary> check_gguf(File const& file);
+
+}  // namespace plexus::models
