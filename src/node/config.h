@@ -1,0 +1,43 @@
+#pragma once
+
+#include "base/log.h"
+#include "base/paths.h"
+
+namespace plexus::node {
+
+inline constexpr std::uint16_t default_api_port = 7597;
+inline constexpr std::uint16_t default_mesh_port = 7598;
+
+/// What the owner may set. Each key can also be given as PLEXUS_<SECTION>_<KEY> in the environment, which wins.
+struct Config {
+    struct Api {
+        std::uint16_t port = default_api_port;  ///< 0 picks a free one
+        std::vector<std::string> origins;       ///< web pages that may use the API beside our own
+    } api;
+
+    struct Mesh {
+        std::string name;                 ///< of this device; default is the host's
+        std::string address = "0.0.0.0";  ///< to listen on
+        std::uint16_t port = default_mesh_port;
+        bool port_is_set = false;  ///< a port that was asked for is not replaced by a free one
+    } mesh;
+
+    struct Engine {
+        std::string program;  ///< default is plexus-engine beside plexusd
+        std::uint32_t context = 4096;
+        std::uint32_t slots = 4;
+        std::uint32_t threads = 0;  ///< 0: as many as there are cores
+        std::uint32_t idle_minutes = 30;
+    } engine;
+
+    log::Level log_level = log::Level::info;
+};
+
+/// Reads the text of config.toml, then the environment. `file` is named in errors.
+/// Errors: `malformed`, with the line, and with a suggestion for an unknown key.
+Result<Config> read_config(std::string_view text, std::string const& file, Environment const& environment);
+
+/// Sets one key ("api.port") from its text. Errors: `malformed`, `not_found` for an unknown key.
+Result<void> set_key(Config& config, std::string const& key, std::string const& value);
+
+}  // namespace plexus::node

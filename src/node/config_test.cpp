@@ -1,0 +1,80 @@
+#include <doctest/doctest.h>
+
+#include <map>
+
+#include "node/config.h"
+
+using namespace plexus;
+using namespace plexus::node;
+
+namespace {
+
+Result<Config> read(std::string_view text, std::map<std::string, std::string> variables = {})
+{
+    auto const environment = [variables](std::string const& name) -> std::optional<std::string> {
+        auto const found = variables.find(name);
+        return found == variables.end() ? std::nullopt : std::optional(found->second);
+    };
+    return read_config(text, "config.toml", environment);
+}
+
+}  // namespace
+
+TEST_CASE("config: an empty file gives the defaults")
+{
+    auto const config = read("");
+
+    REQUIRE(config.has_value());
+    CHECK(config->api.port == 7597);
+    CHECK(config->mesh.port == 7598);
+    CHECK(!config->mesh.port_is_set);
+    CHECK(config->mesh.address == "0.0.0.0");
+}
+
+TEST_CASE("config: the file sets keys and the environment wins over it")
+{
+    auto const text = "[api]\nport = 8000\norigins = [\"https://a.example\", \"https://b.example\"]\n[mesh]\nport = 9000\n"
+                      "name = \"attic\"\n[engine]\nslots = 2\n[log]\nlevel = \"debug\"\n";
+
+    auto const config = read(text, {{"PLEXUS_API_PORT", "8001"}, {"PLEXUS_MESH_ADDRESS", "127.0.0.2"}});
+
+    REQUIRE(config.has_value());
+    CHECK(config->api.port == 8001);
+    CHECK(config->api.origins.size() == 2);
+    CHECK(config->mesh.port == 9000);
+    CHECK(config->mesh.port_is_set);
+    CHECK(config->mesh.address == "127.0.0.2");
+    CHECK(config->mesh.name == "attic");
+    CHECK(config->engine.slots == 2);
+    CHECK(config->log_level == log::Level::debug);
+}
+
+TEST_CASE("config: an unknown key is an error with its line and a suggestion")
+{
+    auto const config = read("[api]\nprot = 8000\n");
+
+    REQUIRE(!config.has_value());
+    CHECK(config.error().kind == ErrorKind::malformed);
+    CHECK(config.error().text == "config.toml line 2: there is no setting api.prot; did you mean api.port?");
+}
+
+TEST_CASE("config: broken files and values say where and why")
+{
+    auto const refused = [](std::string_view text, std::string_view part) {
+        auto const config = read(text);
+        REQUIRE(!config.has_value());
+        CHECK_MESSAGE(config.error().text.find(part) != std::string::npos, config.error().text);
+    };
+
+    refused("[api\nport = 1\n", "line 1");
+    refused("[api]\nport = 70000\n", "api.port must be a whole number");
+    refused("[api]\nport = \"x\"\n", "api.port must be a whole number");
+    refused("[api]\nport = 1.5\n", "wrong kind");
+    refused("[api]\norigins = [\"evil\"]\n", "api.origins must hold origins");
+    refused("[mesh]\naddress = \"here\"\n", "mesh.address must be an internet address");
+    refused("[mesh]\nname = \"\"\n", "mesh.name");
+    refused("[log]\nlevel = \"loud\"\n", "log.level must be");
+    refused("[api.port]\nx = 1\n", "wrong kind");
+    refused("answer = 42\n", "there is no setting answer");
+    CHECK(read("", {{"PLEXUS_API_PORT", "many"}}).error().text.starts_with("PLEXUS_API_PORT: "));
+}
