@@ -1,5 +1,6 @@
 #include "crypto/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -56,24 +57,37 @@ Digest32 sha256(ByteView bytes)
     return hash.finish();
 }
 
-Digest32 hmac_sha256(ByteView key, ByteView message)
+namespace {
+
+/// `target` has Digest32::size bytes.
+void hmac_into(MutableByteView target, ByteView key, ByteView message)
 {
-    auto value = std::array<std::byte, Digest32::size>{};
     auto size = 0U;
     auto const* made = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
                             reinterpret_cast<unsigned char const*>(message.data()), message.size(),
-                            reinterpret_cast<unsigned char*>(value.data()), &size);
+                            reinterpret_cast<unsigned char*>(target.data()), &size);
     PLEXUS_ASSERT(made != nullptr && size == Digest32::size);
+}
+
+}  // namespace
+
+Digest32 hmac_sha256(ByteView key, ByteView message)
+{
+    auto value = std::array<std::byte, Digest32::size>{};
+    hmac_into(value, key, message);
     return Digest32::from_bytes(value).value();
 }
 
-std::pair<Digest32, Digest32> hkdf2(ByteView chaining_key, ByteView input)
+std::pair<Secret32, Secret32> hkdf2(ByteView chaining_key, ByteView input)
 {
-    auto const temporary = hmac_sha256(chaining_key, input);
-    auto const first = hmac_sha256(temporary.bytes(), std::array{std::byte{1}});
-    auto second_input = to_bytes(first.bytes());
-    second_input.push_back(std::byte{2});
-    return {first, hmac_sha256(temporary.bytes(), second_input)};
+    auto temporary = Secret32{};
+    auto outputs = std::pair<Secret32, Secret32>{};
+    hmac_into(temporary.writable(), chaining_key, input);
+    hmac_into(outputs.first.writable(), temporary.bytes(), std::array{std::byte{1}});
+    auto message = concatenate({outputs.first.bytes(), std::array{std::byte{2}}});
+    hmac_into(outputs.second.writable(), temporary.bytes(), message);
+    OPENSSL_cleanse(message.data(), message.size());
+    return outputs;
 }
 
 }  // namespace plexus::crypto

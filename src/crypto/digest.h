@@ -3,7 +3,7 @@
 #include <compare>
 #include <memory>
 
-#include "base/bytes.h"
+#include "crypto/secret.h"
 
 namespace plexus::crypto {
 
@@ -48,7 +48,7 @@ private:
 
 Digest32 hmac_sha256(ByteView key, ByteView message);
 
-/// The two outputs of Noise's HKDF: chained HMACs over `input` with `chaining_key`.
-std::pair<Digest32, Digest32> hkdf2(ByteView chaining_key, ByteView input);
+/// HKDF-SHA256 (RFC 5869) without info, two outputs: what Noise derives its keys with.
+std::pair<Secret32, Secret32> hkdf2(ByteView chaining_key, ByteView input);
 
 }  // namespace plexus::crypto

@@ -8,6 +8,7 @@
 #include <openssl/params.h>
 #include <sodium.h>
 
+#include <memory>
 #include <optional>
 
 namespace plexus::crypto {
@@ -19,6 +20,13 @@ using Handle = std::unique_ptr<T, decltype([](T* value) { Free(value); })>;
 using KeyHandle = Handle<EVP_PKEY, EVP_PKEY_free>;
 using ContextHandle = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using KeyContextHandle = Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+
+/// libsodium chooses its fastest code once.
+void prepare_sodium()
+{
+    static auto const prepared = sodium_init();
+    PLEXUS_ASSERT(prepared >= 0);
+}
 
 unsigned char const* raw(ByteView bytes) { return reinterpret_cast<unsigned char const*>(bytes.data()); }
 unsigned char* raw_target(MutableByteView bytes) { return reinterpret_cast<unsigned char*>(bytes.data()); }
@@ -48,6 +56,17 @@ KeyHandle subject_public_key(ByteView der, int expected)
     return key;
 }
 
+KeyHandle ecdsa_key(ByteView der)
+{
+    auto key = subject_public_key(der, EVP_PKEY_EC);
+    auto name = std::array<char, 32>{};
+    if (!key || EVP_PKEY_get_group_name(key.get(), name.data(), name.size(), nullptr) != 1) {
+        return {};
+    }
+    auto const curves = std::array<std::string_view, 3>{"prime256v1", "secp384r1", "secp521r1"};
+    return std::ranges::find(curves, std::string_view(name.data())) != curves.end() ? std::move(key) : KeyHandle{};
+}
+
 KeyHandle rsa_key(ByteView der)
 {
     auto key = subject_public_key(der, EVP_PKEY_RSA);
@@ -56,6 +75,18 @@ KeyHandle rsa_key(ByteView der)
     }
     auto const bits = EVP_PKEY_get_bits(key.get());
     return bits >= PublicKey::min_rsa_bits && bits <= PublicKey::max_rsa_bits ? std::move(key) : KeyHandle{};
+}
+
+/// Nothing if the bytes are no key of that kind, or one that is not accepted.
+KeyHandle openssl_key(KeyType type, ByteView data)
+{
+    switch (type) {
+    case KeyType::rsa: return rsa_key(data);
+    case KeyType::secp256k1: return data.size() == 33 ? secp256k1_key(data) : KeyHandle{};
+    case KeyType::ecdsa: return ecdsa_key(data);
+    case KeyType::ed25519: break;
+    }
+    return {};
 }
 
 bool verify_with(KeyHandle const& key, ByteView message, ByteView signature)
@@ -79,23 +110,12 @@ std::optional<std::uint64_t> take_small_varint(ByteView& bytes)
     return std::nullopt;
 }
 
-bool right_size(KeyType type, std::size_t size)
+bool usable(KeyType type, ByteView data)
 {
-    return (type == KeyType::ed25519 && size == 32) || (type == KeyType::secp256k1 && size == 33) ||
-           ((type == KeyType::rsa || type == KeyType::ecdsa) && size > 0);
+    return type == KeyType::ed25519 ? data.size() == 32 : openssl_key(type, data) != nullptr;
 }
 
 }  // namespace
-
-Secret32::Secret32(std::span<std::byte const, size> bytes)
-{
-    std::memcpy(value_.data(), bytes.data(), size);
-}
-
-Secret32::~Secret32()
-{
-    sodium_memzero(value_.data(), value_.size());
-}
 
 Result<PublicKey> PublicKey::decode(ByteView serialised)
 {
@@ -103,7 +123,7 @@ Result<PublicKey> PublicKey::decode(ByteView serialised)
         return fail(ErrorKind::too_large, "a public key of {} bytes", serialised.size());
     }
     auto rest = serialised;
-    auto const malformed = fail(ErrorKind::malformed, "the public key is not in its canonical form");
+    auto const malformed = fail(ErrorKind::malformed, "the public key is of no kind and form that is accepted");
     if (rest.size() < 4 || rest[0] != std::byte{0x08}) {
         return malformed;
     }
@@ -114,7 +134,7 @@ Result<PublicKey> PublicKey::decode(ByteView serialised)
     }
     rest = rest.subspan(1);
     auto const size = take_small_varint(rest);
-    if (!size || *size != rest.size() || !right_size(static_cast<KeyType>(*type), *size)) {
+    if (!size || *size != rest.size() || !usable(static_cast<KeyType>(*type), rest)) {
         return malformed;
     }
     return PublicKey(static_cast<KeyType>(*type), to_bytes(rest));
@@ -139,19 +159,17 @@ Bytes PublicKey::encode() const
 
 bool PublicKey::verify(ByteView message, ByteView signature) const
 {
-    switch (type_) {
-    case KeyType::ed25519:
-        return signature.size() == KeyPair::signature_size &&
-               crypto_sign_verify_detached(raw(signature), raw(message), message.size(), raw(data_)) == 0;
-    case KeyType::secp256k1: return verify_with(secp256k1_key(data_), message, signature);
-    case KeyType::ecdsa: return verify_with(subject_public_key(data_, EVP_PKEY_EC), message, signature);
-    case KeyType::rsa: return verify_with(rsa_key(data_), message, signature);
+    if (type_ != KeyType::ed25519) {
+        return verify_with(openssl_key(type_, data_), message, signature);
     }
-    return false;
+    prepare_sodium();
+    return signature.size() == KeyPair::signature_size &&
+           crypto_sign_verify_detached(raw(signature), raw(message), message.size(), raw(data_)) == 0;
 }
 
 KeyPair::KeyPair(Secret32 seed) : seed_(seed)
 {
+    prepare_sodium();
     auto whole = std::array<std::byte, 64>{};
     crypto_sign_seed_keypair(raw_target(public_), raw_target(whole), raw(seed_.bytes()));
     sodium_memzero(whole.data(), whole.size());
@@ -168,6 +186,7 @@ Bytes KeyPair::sign(ByteView message) const
 
 ExchangeKey::ExchangeKey(Secret32 secret) : secret_(secret)
 {
+    prepare_sodium();
     crypto_scalarmult_curve25519_base(raw_target(public_), raw(secret_.bytes()));
 }
 

@@ -2,32 +2,14 @@
 
 #include <array>
 
-#include "base/bytes.h"
+#include "crypto/secret.h"
 
 namespace plexus::crypto {
-
-/// 32 bytes that are wiped when they go. No text form, no comparison.
-class Secret32 {
-public:
-    static constexpr std::size_t size = 32;
-
-    Secret32() = default;
-    explicit Secret32(std::span<std::byte const, size> bytes);
-    Secret32(Secret32 const&) = default;
-    Secret32& operator=(Secret32 const&) = default;
-    ~Secret32();
-
-    ByteView bytes() const { return value_; }
-    MutableByteView writable() { return value_; }
-
-private:
-    std::array<std::byte, size> value_{};
-};
 
 /// Kinds of libp2p public keys. Spec: libp2p/specs peer-ids/peer-ids.md.
 enum class KeyType : std::uint8_t { rsa = 0, ed25519 = 1, secp256k1 = 2, ecdsa = 3 };
 
-/// A public key of any libp2p kind, for checking signatures.
+/// A public key of any libp2p kind, for checking signatures. Always one that can be used.
 class PublicKey {
 public:
     /// RSA keys outside these sizes are refused before any computation (CVE-2023-39533).
@@ -35,8 +17,10 @@ public:
     static constexpr int max_rsa_bits = 8192;
     static constexpr std::size_t max_bytes = 2048;
 
-    /// From the protobuf PublicKey{Type, Data}. Errors: `malformed`, `too_large`.
+    /// From the protobuf PublicKey{Type, Data} in its canonical form. ECDSA keys are on P-256, P-384 or P-521.
+    /// Errors: `malformed`, `too_large`.
     static Result<PublicKey> decode(ByteView serialised);
+    /// Any 32 bytes; a weak or impossible point verifies nothing.
     static PublicKey ed25519(std::span<std::byte const, 32> raw);
 
     /// The canonical protobuf.
@@ -44,7 +28,7 @@ public:
     KeyType type() const { return type_; }
     ByteView data() const { return data_; }
 
-    /// True if `signature` is this key's over `message`. Any malformed key or signature is false.
+    /// True if `signature` is this key's over `message`. Any malformed signature is false.
     bool verify(ByteView message, ByteView signature) const;
 
     bool operator==(PublicKey const&) const = default;

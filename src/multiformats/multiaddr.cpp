@@ -9,7 +9,7 @@ namespace plexus::multiformats {
 
 namespace {
 
-enum class Form { none, ip4, ip6, port, byte, text, path, peer, hash, onion, onion3, number, memory };
+enum class Form { none, ip4, ip6, port, byte, text, path, peer, hash, onion, onion3, garlic32, garlic64 };
 
 struct Protocol {
     std::uint64_t code;
@@ -39,6 +39,8 @@ constexpr auto protocols = std::array{
     Protocol{421, "p2p", Form::peer},
     Protocol{444, "onion", Form::onion, 12},
     Protocol{445, "onion3", Form::onion3, 37},
+    Protocol{446, "garlic64", Form::garlic64},
+    Protocol{447, "garlic32", Form::garlic32},
     Protocol{443, "https", Form::none},
     Protocol{448, "tls", Form::none},
     Protocol{449, "sni", Form::text},
@@ -51,7 +53,7 @@ constexpr auto protocols = std::array{
     Protocol{478, "wss", Form::none},
     Protocol{480, "http", Form::none},
     Protocol{481, "http-path", Form::path},
-    Protocol{777, "memory", Form::text},
+    Protocol{777, "memory", Form::text},  // in tests only; rust has a number here instead
 };
 
 Protocol const* find_code(std::uint64_t code)
@@ -131,10 +133,12 @@ Result<Bytes> percent_decode(std::string_view text)
 
 std::string percent_encode(ByteView bytes)
 {
+    constexpr std::string_view unreserved =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~!*'()";
     auto text = std::string{};
     for (auto byte : bytes) {
         auto const letter = static_cast<char>(byte);
-        if (std::isalnum(static_cast<unsigned char>(letter)) || std::string_view("-_.~!*'()").contains(letter)) {
+        if (unreserved.contains(letter)) {
             text.push_back(letter);
         } else {
             text += fmt::format("%{:02X}", std::to_integer<unsigned>(byte));
@@ -167,6 +171,8 @@ Result<Bytes> value_from_text(Protocol const& protocol, std::string_view text)
                                      : Result<Bytes>(fail(ErrorKind::malformed, "\"{}\" is not base64url", text));
     case Form::onion: return onion_from_text(text, 10);
     case Form::onion3: return onion_from_text(text, 35);
+    case Form::garlic32: return from_base32(text);
+    case Form::garlic64: return from_base64_i2p(text);
     case Form::path: return percent_decode(text);
     default: return to_bytes(text);
     }
@@ -193,21 +199,42 @@ std::string value_to_text(Protocol const& protocol, ByteView value)
     case Form::onion3:
         return fmt::format("{}:{}", to_base32(value.first(value.size() - 2)),
                            load_big_endian<std::uint16_t>(value.last(2).data()));
+    case Form::garlic32: return to_base32(value);
+    case Form::garlic64: return to_base64_i2p(value);
     case Form::path: return percent_encode(value);
     default: return std::string(as_text(value));
     }
 }
 
-Result<void> check_value(Protocol const& protocol, ByteView value)
+/// One multihash, nothing behind it.
+bool is_multihash(ByteView value)
 {
-    if (protocol.form == Form::peer) {
-        auto const peer = PeerId::from_bytes(value);
-        return peer ? Result<void>{} : Result<void>(std::unexpected(peer.error()));
+    auto const code = take_varint(value);
+    auto const size = code ? take_varint(value) : code;
+    return size && *size == value.size() && *size > 0;
+}
+
+/// Printable ASCII without a slash: what a peer names ends up in logs and terminals.
+bool is_plain_text(ByteView value)
+{
+    return !value.empty() && std::ranges::all_of(as_text(value), [](char letter) {
+        return letter > ' ' && letter < 0x7f && letter != '/';
+    });
+}
+
+bool is_valid(Form form, ByteView value)
+{
+    switch (form) {
+    case Form::peer: return PeerId::from_bytes(value).has_value();
+    case Form::text: return is_plain_text(value);
+    case Form::hash: return is_multihash(value);
+    case Form::onion:
+    case Form::onion3: return load_big_endian<std::uint16_t>(value.last(2).data()) != 0;
+    case Form::garlic32: return value.size() == 32 || value.size() >= 35;
+    case Form::garlic64: return value.size() >= 386;
+    case Form::path: return !value.empty();
+    default: return true;
     }
-    if (protocol.form == Form::text && (value.empty() || as_text(value).contains('/'))) {
-        return fail(ErrorKind::malformed, "/{} has an empty or broken value", protocol.name);
-    }
-    return {};
 }
 
 Result<Multiaddr::Component> take_component(ByteView& rest)
@@ -229,8 +256,8 @@ Result<Multiaddr::Component> take_component(ByteView& rest)
     }
     auto const value = rest.first(*size);
     rest = rest.subspan(*size);
-    if (auto checked = check_value(*protocol, value); !checked) {
-        return std::unexpected(checked.error());
+    if (!is_valid(protocol->form, value)) {
+        return fail(ErrorKind::malformed, "the address has a broken value for /{}", protocol->name);
     }
     return Multiaddr::Component{*code, value};
 }
@@ -251,6 +278,9 @@ Result<Multiaddr> Multiaddr::from_bytes(ByteView bytes)
     if (bytes.size() > max_bytes) {
         return fail(ErrorKind::too_large, "the address has {} bytes, at most {} are read", bytes.size(), max_bytes);
     }
+    if (bytes.empty()) {
+        return fail(ErrorKind::malformed, "the address is empty");
+    }
     auto rest = bytes;
     for (std::size_t count = 0; !rest.empty(); ++count) {
         if (count == max_components) {
@@ -265,7 +295,7 @@ Result<Multiaddr> Multiaddr::from_bytes(ByteView bytes)
 
 Result<Multiaddr> Multiaddr::from_text(std::string_view text)
 {
-    if (text.size() > max_bytes || !text.starts_with('/') || (text.size() > 1 && text.ends_with("//"))) {
+    if (text.size() > max_bytes || !text.starts_with('/')) {
         return fail(ErrorKind::malformed, "an address starts with / and has at most {} characters", max_bytes);
     }
     auto bytes = Bytes{};
@@ -279,7 +309,7 @@ Result<Multiaddr> Multiaddr::from_text(std::string_view text)
         auto const name = take_part();
         auto const* protocol = find_name(name);
         if (protocol == nullptr) {
-            return fail(ErrorKind::malformed, "the address has an unknown part /{}", name);
+            return fail(ErrorKind::malformed, "the address has an unknown part");
         }
         auto const value = protocol->form == Form::none ? Result<Bytes>(Bytes{}) : value_from_text(*protocol, take_part());
         if (!value) {
@@ -349,7 +379,7 @@ std::optional<PeerId> Multiaddr::peer() const
 
 Multiaddr Multiaddr::with_peer(PeerId const& peer) const
 {
-    auto bytes = bytes_;
+    auto bytes = without_peer().bytes_;
     append_component(bytes, *find_code(p2p), peer.bytes());
     return Multiaddr(std::move(bytes));
 }

@@ -24,7 +24,7 @@ public:
 
     Multiaddr() = default;
 
-    /// Errors: `malformed` (unknown code, cut off, bytes behind the end), `too_large`.
+    /// Errors: `malformed` (empty, unknown code, cut off, broken value), `too_large`. Names are printable ASCII.
     static Result<Multiaddr> from_bytes(ByteView bytes);
     /// Errors: as from_bytes.
     static Result<Multiaddr> from_text(std::string_view text);
@@ -38,8 +38,9 @@ public:
 
     /// The endpoint if the address is exactly IP and TCP, with or without a peer id behind.
     std::optional<Endpoint> tcp_endpoint() const;
-    /// The peer of the last /p2p component.
+    /// The peer if /p2p is the last component.
     std::optional<PeerId> peer() const;
+    /// With `peer` as last component, in place of one that is there.
     Multiaddr with_peer(PeerId const& peer) const;
     Multiaddr without_peer() const;
 

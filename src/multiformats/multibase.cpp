@@ -8,6 +8,7 @@ constexpr std::string_view base58_digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabc
 constexpr std::string_view base36_digits = "0123456789abcdefghijklmnopqrstuvwxyz";
 constexpr std::string_view base32_digits = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr std::string_view base64url_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view base64_i2p_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~";
 
 std::unexpected<Error> foreign_character()
 {
@@ -123,5 +124,21 @@ std::string to_base32(ByteView bytes) { return bits_to_text(bytes, base32_digits
 Result<Bytes> from_base32(std::string_view text) { return bits_from_text(text, base32_digits, 5); }
 std::string to_base64url(ByteView bytes) { return bits_to_text(bytes, base64url_digits, 6); }
 Result<Bytes> from_base64url(std::string_view text) { return bits_from_text(text, base64url_digits, 6); }
+
+std::string to_base64_i2p(ByteView bytes)
+{
+    auto text = bits_to_text(bytes, base64_i2p_digits, 6);
+    text.append((4 - text.size() % 4) % 4, '=');
+    return text;
+}
+
+Result<Bytes> from_base64_i2p(std::string_view text)
+{
+    auto const digits = text.substr(0, text.find_last_not_of('=') + 1);
+    if (text.size() % 4 != 0 || text.size() - digits.size() > 2) {
+        return fail(ErrorKind::malformed, "the text is not padded to groups of four");
+    }
+    return bits_from_text(digits, base64_i2p_digits, 6);
+}
 
 }  // namespace plexus::multiformats

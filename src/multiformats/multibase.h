@@ -21,4 +21,8 @@ Result<Bytes> from_base36(std::string_view text);
 std::string to_base64url(ByteView bytes);
 Result<Bytes> from_base64url(std::string_view text);
 
+/// The same with '~' for '_', and padding, as I2P writes its addresses.
+std::string to_base64_i2p(ByteView bytes);
+Result<Bytes> from_base64_i2p(std::string_view text);
+
 }  // namespace plexus::multiformats

@@ -1,7 +1,6 @@
 #include "multiformats/peer_id.h"
 
 #include "multiformats/multibase.h"
-#include "multiformats/protobuf.h"
 #include "multiformats/varint.h"
 
 namespace plexus::multiformats {
@@ -14,22 +13,14 @@ constexpr std::size_t sha256_size = 32;
 constexpr std::uint64_t cid_version = 1;
 constexpr std::uint64_t libp2p_key_codec = 0x72;
 
-bool is_public_key(ByteView serialised)
+/// A serialised Ed25519 (type 1) or secp256k1 (type 2) key in its one canonical form: the others are always longer.
+bool is_short_public_key(ByteView serialised)
 {
-    auto reader = ProtobufReader(serialised);
-    auto has_type = false;
-    auto has_data = false;
-    for (;;) {
-        auto const field = reader.next();
-        if (!field) {
-            return false;
-        }
-        if (!*field) {
-            return has_type && has_data;
-        }
-        has_type = has_type || ((*field)->number == 1 && (*field)->type == ProtobufField::Type::varint);
-        has_data = has_data || ((*field)->number == 2 && (*field)->type == ProtobufField::Type::bytes);
-    }
+    auto const has_head = [&](unsigned type, std::size_t size) {
+        auto const head = std::array{std::byte{0x08}, static_cast<std::byte>(type), std::byte{0x12}, static_cast<std::byte>(size)};
+        return serialised.size() == head.size() + size && std::ranges::equal(serialised.first(head.size()), head);
+    };
+    return has_head(1, 32) || has_head(2, 33);
 }
 
 Result<PeerId> from_cid(Result<Bytes> cid)
@@ -50,8 +41,8 @@ Result<PeerId> from_cid(Result<Bytes> cid)
 
 Result<PeerId> PeerId::from_public_key(ByteView serialised_key)
 {
-    if (serialised_key.size() > max_inline_key || !is_public_key(serialised_key)) {
-        return fail(ErrorKind::malformed, "the public key does not fit a peer id");
+    if (!is_short_public_key(serialised_key)) {
+        return fail(ErrorKind::malformed, "the peer id does not hold a public key of a known kind");
     }
     auto multihash = Bytes{identity_code, static_cast<std::byte>(serialised_key.size())};
     append(multihash, serialised_key);

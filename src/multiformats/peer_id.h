@@ -15,7 +15,7 @@ public:
     /// Keys of up to 42 bytes are held whole in the id (Ed25519, secp256k1).
     static constexpr std::size_t max_inline_key = 42;
 
-    /// From the serialised PublicKey of at most max_inline_key bytes. Errors: `malformed`.
+    /// From the serialised PublicKey of at most max_inline_key bytes, in canonical form. Errors: `malformed`.
     static Result<PeerId> from_public_key(ByteView serialised_key);
     /// From the SHA-256 digest (32 bytes) of a longer serialised PublicKey.
     static PeerId from_key_digest(ByteView digest);

@@ -30,6 +30,25 @@ private:
     ByteView rest_;
 };
 
+/// Hands every field of `message` to `take`, a function to Result<void>, until that fails.
+template <typename Take>
+Result<void> for_each_field(ByteView message, Take take)
+{
+    auto reader = ProtobufReader(message);
+    for (;;) {
+        auto const field = reader.next();
+        if (!field) {
+            return std::unexpected(field.error());
+        }
+        if (!*field) {
+            return {};
+        }
+        if (Result<void> taken = take(**field); !taken) {
+            return taken;
+        }
+    }
+}
+
 /// Writes fields in the order of the calls.
 class ProtobufWriter {
 public:

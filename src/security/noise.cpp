@@ -1,14 +1,14 @@
 #include "security/noise.h"
 
 #include "multiformats/protobuf.h"
+#include "security/identity.h"
 
 namespace plexus::security {
 
 namespace {
 
-using multiformats::PeerId;
+using multiformats::for_each_field;
 using multiformats::ProtobufField;
-using multiformats::ProtobufReader;
 using multiformats::ProtobufWriter;
 
 constexpr std::string_view protocol_name = "Noise_XX_25519_ChaChaPoly_SHA256";
@@ -19,111 +19,41 @@ constexpr std::uint32_t identity_signature_field = 2;
 constexpr std::uint32_t extensions_field = 4;
 constexpr std::uint32_t stream_muxers_field = 2;
 
-crypto::Secret32 as_secret(crypto::Digest32 const& digest)
-{
-    return crypto::Secret32(digest.bytes().first<crypto::Secret32::size>());
-}
-
+/// Borrowed from the decrypted message.
 struct Payload {
     ByteView identity_key;
     ByteView identity_signature;
-    std::optional<std::vector<std::string>> muxers;
+    std::vector<std::string> muxers;
 };
 
-Result<std::vector<std::string>> parse_muxers(ByteView extensions)
+Result<void> take_extension(Payload& payload, ProtobufField const& field)
 {
-    auto muxers = std::vector<std::string>{};
-    auto reader = ProtobufReader(extensions);
-    for (;;) {
-        auto const field = reader.next();
-        if (!field) {
-            return std::unexpected(field.error());
-        }
-        if (!*field) {
-            return muxers;
-        }
-        if ((*field)->number == stream_muxers_field && (*field)->type == ProtobufField::Type::bytes) {
-            if (muxers.size() == max_offered_muxers) {
-                return fail(ErrorKind::too_large, "the handshake offers more than {} muxers", max_offered_muxers);
-            }
-            muxers.emplace_back(as_text((*field)->bytes));
-        }
+    if (field.number != stream_muxers_field || field.type != ProtobufField::Type::bytes) {
+        return {};
     }
+    if (payload.muxers.size() == max_offered_muxers) {
+        return fail(ErrorKind::too_large, "the handshake offers more than {} muxers", max_offered_muxers);
+    }
+    payload.muxers.emplace_back(as_text(field.bytes));
+    return {};
 }
 
-Result<Payload> parse_payload(ByteView bytes)
+Result<void> take_payload_field(Payload& payload, ProtobufField const& field)
 {
-    auto payload = Payload{};
-    auto reader = ProtobufReader(bytes);
-    for (;;) {
-        auto const field = reader.next();
-        if (!field) {
-            return std::unexpected(field.error());
-        }
-        if (!*field) {
-            return payload;
-        }
-        auto const& found = **field;
-        if (found.type != ProtobufField::Type::bytes) {
-            continue;
-        }
-        if (found.number == identity_key_field) {
-            payload.identity_key = found.bytes;
-        } else if (found.number == identity_signature_field) {
-            payload.identity_signature = found.bytes;
-        } else if (found.number == extensions_field) {
-            auto muxers = parse_muxers(found.bytes);
-            if (!muxers) {
-                return std::unexpected(muxers.error());
-            }
-            if (!muxers->empty()) {
-                payload.muxers = std::move(*muxers);
-            }
-        }
+    switch (field.number) {
+    case identity_key_field: payload.identity_key = field.bytes; return {};
+    case identity_signature_field: payload.identity_signature = field.bytes; return {};
+    case extensions_field:
+        return for_each_field(field.bytes, [&payload](auto const& inner) { return take_extension(payload, inner); });
+    default: return {};
     }
-}
-
-Result<PeerId> peer_id_of(crypto::PublicKey const& key)
-{
-    auto const encoded = key.encode();
-    if (encoded.size() <= PeerId::max_inline_key) {
-        return PeerId::from_public_key(encoded);
-    }
-    return PeerId::from_key_digest(crypto::sha256(encoded).bytes());
 }
 
 }  // namespace
 
-void FrameSealer::seal(MutableByteView frame)
-{
-    PLEXUS_ASSERT(frame.size() > frame_header + frame_tag && frame.size() <= frame_header + max_frame_body);
-    auto const body = frame.size() - frame_header;
-    store_big_endian(frame.data(), static_cast<std::uint16_t>(body));
-    key_.seal(counter_++, {}, frame.subspan(frame_header, body - frame_tag), frame.last(frame_tag));
-}
-
-Result<std::optional<FrameOpener::Opened>> FrameOpener::open(MutableByteView received)
-{
-    if (received.size() < frame_header) {
-        return std::optional<Opened>{};
-    }
-    auto const body = std::size_t{load_big_endian<std::uint16_t>(received.data())};
-    if (body < frame_tag) {
-        return fail(ErrorKind::malformed, "an encrypted frame of {} bytes", body);
-    }
-    if (received.size() < frame_header + body) {
-        return std::optional<Opened>{};
-    }
-    auto const plaintext = received.subspan(frame_header, body - frame_tag);
-    auto const tag = received.subspan(frame_header + body - frame_tag, frame_tag);
-    if (!key_.open(counter_++, {}, plaintext, tag)) {
-        return fail(ErrorKind::malformed, "an encrypted frame was changed on its way");
-    }
-    return Opened{.plaintext = plaintext, .frame_bytes = frame_header + body};
-}
-
 NoiseHandshake::Symmetric::Symmetric()
-    : hash(crypto::Digest32::from_bytes(as_view(protocol_name)).value()), chaining_key(hash)
+    : hash(crypto::Digest32::from_bytes(as_view(protocol_name)).value()),
+      chaining_key(hash.bytes().first<crypto::Secret32::size>())
 {
     mix_hash({});
 }
@@ -140,7 +70,7 @@ void NoiseHandshake::Symmetric::mix_key(crypto::Secret32 const& input)
 {
     auto const [next, made] = crypto::hkdf2(chaining_key.bytes(), input.bytes());
     chaining_key = next;
-    key.emplace(as_secret(made));
+    key.emplace(made);
     counter = 0;
 }
 
@@ -186,7 +116,7 @@ Result<void> NoiseHandshake::push(ByteView received)
     append(pending_, received);
     while (!done() && pending_.size() >= frame_header) {
         auto const size = std::size_t{load_big_endian<std::uint16_t>(pending_.data())};
-        if (size > max_handshake_payload) {
+        if (size > max_handshake_message) {
             return fail(ErrorKind::too_large, "a handshake message of {} bytes", size);
         }
         if (pending_.size() < frame_header + size) {
@@ -362,38 +292,36 @@ Bytes NoiseHandshake::own_payload() const
 
 Result<void> NoiseHandshake::take_payload(ByteView bytes, ByteView peer_static)
 {
-    auto const payload = parse_payload(bytes);
-    if (!payload) {
-        return std::unexpected(payload.error());
+    auto payload = Payload{};
+    auto const read = for_each_field(bytes, [&](auto const& field) { return take_payload_field(payload, field); });
+    if (!read) {
+        return read;
     }
-    auto key = crypto::PublicKey::decode(payload->identity_key);
+    auto key = crypto::PublicKey::decode(payload.identity_key);
     if (!key) {
         return std::unexpected(key.error());
     }
-    if (!key->verify(concatenate({as_view(signature_domain), peer_static}), payload->identity_signature)) {
+    if (!key->verify(concatenate({as_view(signature_domain), peer_static}), payload.identity_signature)) {
         return fail(ErrorKind::not_allowed, "the other side did not prove its identity");
     }
     auto peer = peer_id_of(*key);
-    if (!peer) {
-        return std::unexpected(peer.error());
+    if (options_.expected_peer && *options_.expected_peer != peer) {
+        return fail(ErrorKind::not_allowed, "expected {}, found {}", options_.expected_peer->text(), peer.text());
     }
-    if (options_.expected_peer && *options_.expected_peer != *peer) {
-        return fail(ErrorKind::not_allowed, "expected {}, found {}", options_.expected_peer->text(), peer->text());
-    }
-    peer_ = std::move(*peer);
+    peer_ = std::move(peer);
     peer_key_ = std::move(*key);
-    peer_muxers_ = payload->muxers;
+    peer_muxers_ = std::move(payload.muxers);
     return {};
 }
 
 Result<void> NoiseHandshake::choose_muxer()
 {
-    if (options_.muxers.empty() || !peer_muxers_) {
-        return {};
+    if (options_.muxers.empty() || peer_muxers_.empty()) {
+        return {};  // rust peers send no list: the muxer is negotiated behind
     }
     auto const own_first = options_.role == Role::initiator;
-    auto const& preferred = own_first ? options_.muxers : *peer_muxers_;
-    auto const& others = own_first ? *peer_muxers_ : options_.muxers;
+    auto const& preferred = own_first ? options_.muxers : peer_muxers_;
+    auto const& others = own_first ? peer_muxers_ : options_.muxers;
     for (auto const& muxer : preferred) {
         if (std::ranges::find(others, muxer) != others.end()) {
             muxer_ = muxer;
@@ -410,8 +338,8 @@ void NoiseHandshake::finish()
     session_.emplace(SecureSession{
         .peer = *peer_,
         .peer_key = *peer_key_,
-        .sealer = FrameSealer(crypto::AeadKey(as_secret(initiator ? first : second))),
-        .opener = FrameOpener(crypto::AeadKey(as_secret(initiator ? second : first))),
+        .sealer = FrameSealer(crypto::AeadKey(initiator ? first : second)),
+        .opener = FrameOpener(crypto::AeadKey(initiator ? second : first)),
         .muxer = muxer_,
         .channel_binding = symmetric_.hash,
     });

@@ -8,54 +8,17 @@
 #include "crypto/digest.h"
 #include "crypto/keys.h"
 #include "multiformats/peer_id.h"
+#include "security/noise_frames.h"
 
 namespace plexus::security {
 
 inline constexpr std::string_view noise_protocol = "/noise";
 
-/// Sizes of Noise frames: a 2-byte big-endian length, then at most 65535 bytes with a 16-byte tag at the end.
-inline constexpr std::size_t frame_header = 2;
-inline constexpr std::size_t frame_tag = crypto::AeadKey::tag_size;
-inline constexpr std::size_t max_frame_body = 65535;
-inline constexpr std::size_t max_plaintext = max_frame_body - frame_tag;
-/// A handshake payload over this is refused.
-inline constexpr std::size_t max_handshake_payload = 16 * 1024;
+/// A handshake message over this is refused.
+inline constexpr std::size_t max_handshake_message = 16 * 1024;
 inline constexpr std::size_t max_offered_muxers = 16;
 
 enum class Role { initiator, responder };
-
-/// Encrypts one direction. Frames are sealed in place: no copy.
-class FrameSealer {
-public:
-    explicit FrameSealer(crypto::AeadKey key) : key_(std::move(key)) {}
-
-    /// `frame` is frame_header bytes of room, the plaintext, frame_tag bytes of room; it becomes the frame to send.
-    /// The plaintext has 1..max_plaintext bytes.
-    void seal(MutableByteView frame);
-
-private:
-    crypto::AeadKey key_;
-    std::uint64_t counter_ = 0;
-};
-
-/// Decrypts one direction, frame by frame, in place.
-class FrameOpener {
-public:
-    explicit FrameOpener(crypto::AeadKey key) : key_(std::move(key)) {}
-
-    struct Opened {
-        MutableByteView plaintext;     ///< within `received`
-        std::size_t frame_bytes = 0;   ///< taken from the front of `received`
-    };
-
-    /// Opens the frame at the front of `received`, or gives nothing if it is not whole yet.
-    /// Errors: `malformed`; the connection must then be closed.
-    Result<std::optional<Opened>> open(MutableByteView received);
-
-private:
-    crypto::AeadKey key_;
-    std::uint64_t counter_ = 0;
-};
 
 /// What a finished handshake has proven and made.
 struct SecureSession {
@@ -108,7 +71,7 @@ private:
         Result<Bytes> decrypt(ByteView ciphertext);
 
         crypto::Digest32 hash;
-        crypto::Digest32 chaining_key;
+        crypto::Secret32 chaining_key;
         std::optional<crypto::AeadKey> key;
         std::uint64_t counter = 0;
     };
@@ -138,7 +101,7 @@ private:
     Bytes peer_static_;
     std::optional<multiformats::PeerId> peer_;
     std::optional<crypto::PublicKey> peer_key_;
-    std::optional<std::vector<std::string>> peer_muxers_;
+    std::vector<std::string> peer_muxers_;  // empty: the peer sent no list
     std::optional<std::string> muxer_;
     Bytes pending_;
     Bytes output_;
