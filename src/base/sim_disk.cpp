@@ -167,6 +167,9 @@ Result<void> SimDisk::link(std::filesystem::path const& existing, std::filesyste
     if (found == files_.end()) {
         return missing("link", existing);
     }
+    if (links_refused_) {
+        return fail(ErrorKind::io, "cannot link {}: another file system", added.string());
+    }
     if (files_.contains(added)) {
         return fail(ErrorKind::conflict, "cannot link {}: it exists", added.string());
     }

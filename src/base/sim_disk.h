@@ -22,6 +22,7 @@ public:
     void restart() { frozen_ = false; }
     void set_room(std::uint64_t bytes) { room_ = bytes; }
     void fail_write(std::size_t count) { fail_at_ = count; }
+    void refuse_links(bool refused) { links_refused_ = refused; }
     void put(std::filesystem::path const& path, Bytes bytes, unsigned mode);
     Result<void> write(Content& content, ByteView bytes);
     Result<void> sync(Content& content);
@@ -48,6 +49,7 @@ private:
     std::vector<Files> unsynced_;
     std::uint64_t room_ = std::uint64_t{1} << 40;
     std::size_t fail_at_ = 0;
+    bool links_refused_ = false;
     std::uint64_t last_inode_ = 0;
     bool frozen_ = false;
 };

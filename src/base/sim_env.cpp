@@ -232,6 +232,7 @@ void SimEnv::restart()
 
 void SimEnv::set_clock_offset(Duration offset) { state_->clock_offset = offset; }
 void SimEnv::set_disk_room(std::uint64_t bytes) { state_->disk.set_room(bytes); }
+void SimEnv::refuse_links(bool refused) { state_->disk.refuse_links(refused); }
 void SimEnv::fail_disk_write(std::size_t count) { state_->disk.fail_write(count); }
 
 void SimEnv::set_program(std::string const& path, Program program)

@@ -44,6 +44,8 @@ public:
     void set_clock_offset(Duration offset);
     /// Bytes the disk can still take; writes over it fail with `out_of_space`.
     void set_disk_room(std::uint64_t bytes);
+    /// Hard links fail from now on, as between two file systems.
+    void refuse_links(bool refused);
     /// The next `count`-th write from now fails with `io`; 0 switches it off.
     void fail_disk_write(std::size_t count);
     void set_program(std::string const& path, Program program);
