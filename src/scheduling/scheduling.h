@@ -1,0 +1,106 @@
+#pragma once
+
+#include "inference/inference.h"
+#include "scheduling/placement.h"
+
+namespace plexus::scheduling {
+
+using inference::ModelDigest;
+using inference::Timings;
+
+inline constexpr std::string_view task_protocol = "/plexus/task/1";
+inline constexpr std::size_t max_body_bytes = 8 * 1024 * 1024 - 1024;  ///< of a chat body; fits an engine frame
+
+/// A chat task: an OpenAI chat body that always streams and always reports usage.
+struct ChatTask {
+    std::string request_id;  ///< for logs; at most 128 bytes are sent
+    std::string model;       ///< a name as given, or the digest in hexadecimal
+    std::string body;        ///< JSON object, at most max_body_bytes
+    Deadline deadline = Deadline::never();
+};
+
+/// Where a task runs, and why there.
+struct Route {
+    PeerId device;
+    ModelDigest model;
+    std::string reason;
+};
+
+/// One step of a task.
+struct TaskEvent {
+    enum class Kind {
+        routed,    ///< `route` is known: a device has accepted the task; again after a change of device
+        waiting,   ///< nothing yet; `text` says for what ("loading the model"); repeated while it lasts
+        chunk,     ///< `text` is one OpenAI chat.completion.chunk object
+        finished,  ///< nothing follows; `timings` are filled
+    };
+    Kind kind = Kind::finished;
+    std::string text;
+    Route route;
+    Timings timings;
+};
+
+/// A task under way. Destroying it cancels the task: at once on this device, within a second on another.
+class RunningTask {
+public:
+    virtual ~RunningTask() = default;
+    /// Errors end the task: `malformed` (the request), `too_large` (context), `not_found` (no device has the model any
+    /// more), `unavailable` (full queues), `closed` (device or engine lost), `timed_out`. One call at a time. Must not
+    /// be pending when the task is destroyed, unless it is cancelled first.
+    virtual Task<Result<TaskEvent>> next() = 0;
+};
+
+/// Runs models on this device.
+class Runner {
+public:
+    virtual ~Runner() = default;
+    /// As inference::Inference::start_chat.
+    virtual Task<Result<std::unique_ptr<inference::Generation>>> start_chat(ModelDigest model, std::string body,
+                                                                            std::function<void()> loading) = 0;
+};
+
+/// `inference` must outlive it.
+std::unique_ptr<Runner> make_runner(inference::Inference& inference);
+
+/// Hard limits of the tasks that this device computes, its own and those of other members together.
+struct Limits {
+    std::size_t running = 8;
+    std::size_t queued = 32;
+    std::size_t per_member = 16;                      ///< running and queued, for one other member
+    std::size_t opening = 8;                          ///< streams whose Start has not come whole
+    std::size_t body_bytes = 64 * 1024 * 1024;        ///< of all tasks together
+};
+
+struct Options {
+    Limits limits;
+    /// The name of a device for people; nothing set: the end of its id.
+    std::function<std::string(PeerId const&)> name_of;
+    /// Nothing set: make_simple_placement().
+    std::unique_ptr<Placement> placement;
+};
+
+/// Runs tasks where they run best, and serves the tasks of other members.
+class Scheduler {
+public:
+    virtual ~Scheduler() = default;
+
+    /// Resolves the model and ranks the devices; the work begins with the first `next()`.
+    ///
+    /// A model is named by digest or by name, compared byte by byte, over all devices known. A name that means several
+    /// digests means the one that this device holds, else the one that most ready devices hold, then most devices.
+    /// Errors: `not_found` (with the nearest name), `unavailable` (all its devices are away), `too_large`.
+    virtual Result<std::unique_ptr<RunningTask>> start(ChatTask task) = 0;
+
+    virtual std::size_t running() const = 0;
+    virtual std::size_t queued() const = 0;
+
+    /// Ends all tasks of others and joins; running tasks of this device fail with `closed`. Must be awaited before
+    /// destruction and before `stop()` of host and catalog, which the scheduler must outlive.
+    virtual Task<> stop() = 0;
+};
+
+/// Begins to serve at once. All that is borrowed must outlive it.
+std::unique_ptr<Scheduler> make_scheduler(Env& env, host::Host& host, catalog::Catalog& catalog, Runner& runner,
+                                          Options options = {});
+
+}  // namespace plexus::scheduling
