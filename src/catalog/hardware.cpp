@@ -111,8 +111,13 @@ Memory parse_meminfo(std::string_view text)
 Hardware probe_hardware(Disk& disk)
 {
     auto const processor = parse_cpuinfo(read_proc_file(disk, "/proc/cpuinfo"));
-    auto const memory = parse_meminfo(read_proc_file(disk, "/proc/meminfo"));
+    auto const memory = probe_memory(disk);
     return {processor.name, processor.cores, memory.total_bytes, memory.available_bytes};
+}
+
+Memory probe_memory(Disk& disk)
+{
+    return parse_meminfo(read_proc_file(disk, "/proc/meminfo"));
 }
 
 Speed estimate_speed(Hardware const& hardware, Model const& model)

@@ -29,6 +29,7 @@ Memory parse_meminfo(std::string_view text);
 
 /// Both, from /proc of this device. What cannot be read stays empty.
 Hardware probe_hardware(Disk& disk);
+Memory probe_memory(Disk& disk);
 
 /// What a model should reach before anything was measured: decoding bound by memory, prefill by arithmetic.
 Speed estimate_speed(Hardware const& hardware, Model const& model);
