@@ -71,6 +71,7 @@ public:
             co_return connected;
         }
         auto done = co_await exchange(warm_up_bytes, warm_up_bytes);
+        print_line({{"warm", done.has_value()}});
         if (done && upload > 0) {
             done = co_await measured("upload", upload, 0);
         }

@@ -285,6 +285,7 @@ func bulk(ctx context.Context, node host.Host, to peer.AddrInfo, upload, downloa
 	if err := perf(ctx, node, to.ID, warmUpBytes, warmUpBytes); err != nil {
 		return err
 	}
+	print(line{"warm": true})
 	for _, run := range []struct {
 		direction        string
 		upload, download uint64

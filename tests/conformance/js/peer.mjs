@@ -177,6 +177,7 @@ async function perf (connection, upload, download) {
 async function runBulk (node, address, options) {
   const connection = await node.dial(multiaddr(address))
   await perf(connection, warmUpBytes, warmUpBytes)
+  print({ warm: true })
   for (const [direction, upload, download] of [['upload', options.upload, 0], ['download', 0, options.download]]) {
     if (upload + download === 0) continue
     const start = now()

@@ -315,6 +315,7 @@ async fn perf(node: &mut Node, upload: u64, download: u64) -> Outcome {
 async fn bulk(mut node: Node, upload: u64, download: u64) -> Outcome {
     node.connect().await?;
     perf(&mut node, WARM_UP_BYTES, WARM_UP_BYTES).await?;
+    print(json!({"warm": true}));
     for (direction, upload, download) in [("upload", upload, 0), ("download", 0, download)] {
         if upload + download == 0 {
             continue;
