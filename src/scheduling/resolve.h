@@ -1,0 +1,16 @@
+#pragma once
+
+#include "catalog/catalog.h"
+
+namespace plexus::scheduling {
+
+/// The model that was meant, and the devices that hold it: this device first; those that are away too.
+struct Resolved {
+    catalog::ModelDigest model;
+    std::vector<catalog::Holder> holders;  ///< not empty
+};
+
+/// As Scheduler::start says. Errors: `not_found`.
+Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model);
+
+}  // namespace plexus::scheduling

@@ -1,0 +1,351 @@
+#include "scheduling/scheduling.h"
+
+#include "base/log.h"
+#include "scheduling/executor.h"
+#include "scheduling/resolve.h"
+#include "stream/messages.h"
+
+namespace plexus::scheduling {
+
+namespace {
+
+constexpr auto open_limit = std::chrono::seconds(5);
+constexpr auto send_limit = std::chrono::seconds(60);    // for a Start of up to 8 MiB on a slow link
+constexpr auto silence_limit = std::chrono::seconds(2);  // an executor speaks every 500 ms
+
+std::unexpected<Error> passed_deadline()
+{
+    return fail(ErrorKind::timed_out, "the deadline of the task passed");
+}
+
+/// One try to run a task on one device. Destroying it cancels.
+class Attempt {
+public:
+    virtual ~Attempt() = default;
+    /// Errors: `closed` when the device is lost, `timed_out` at the deadline.
+    virtual Task<Result<Reply>> next(Deadline deadline) = 0;
+};
+
+class LocalAttempt final : public Attempt {
+public:
+    LocalAttempt(Executor& executor, Start start) : executor_(executor), start_(std::move(start)) {}
+
+    Task<Result<Reply>> next(Deadline deadline) override
+    {
+        if (!execution_) {
+            auto admitted = executor_.admit(std::nullopt, std::move(start_));
+            if (!admitted) {
+                co_return Failed{std::move(admitted.error())};
+            }
+            execution_ = std::move(*admitted);
+            co_return Accepted{};
+        }
+        auto reply = co_await execution_->next(deadline.at());
+        if (!reply) {
+            co_return passed_deadline();
+        }
+        co_return std::move(*reply);
+    }
+
+private:
+    Executor& executor_;
+    Start start_;
+    std::unique_ptr<Execution> execution_;
+};
+
+class RemoteAttempt final : public Attempt {
+public:
+    RemoteAttempt(Env& env, host::Host& host, PeerId device, Start start)
+        : env_(env), host_(host), device_(std::move(device)), start_(std::move(start))
+    {
+    }
+
+    Task<Result<Reply>> next(Deadline deadline) override
+    {
+        if (!stream_) {
+            auto const begun = co_await begin(deadline);
+            if (!begun) {
+                co_return std::unexpected(begun.error());
+            }
+        }
+        auto const limit = deadline.earlier(env_.deadline_in(silence_limit));
+        auto const message = co_await with_deadline(env_, limit, stream::read_message(*stream_, max_reply_bytes));
+        if (message) {
+            auto reply = reader_.take(*message);
+            if (reply) {
+                co_return reply;
+            }
+            stream_->reset();
+            co_return fail(ErrorKind::closed, "it sent what is no answer");
+        }
+        stream_->reset();
+        auto const is_late = message.error().kind == ErrorKind::timed_out;
+        if (is_late && deadline.passed(env_.now())) {
+            co_return passed_deadline();
+        }
+        co_return fail(ErrorKind::closed, "{}", is_late ? "it fell silent" : "the connection ended");
+    }
+
+private:
+    Task<Result<void>> begin(Deadline deadline)
+    {
+        auto const limit = deadline.earlier(env_.deadline_in(open_limit));
+        auto opened = co_await host_.open_stream(device_, std::string(task_protocol), limit);
+        if (!opened) {
+            co_return std::unexpected(std::move(opened.error()));
+        }
+        stream_ = std::move(*opened);
+        auto const message = encode(start_);
+        start_.body = {};
+        auto const send = deadline.earlier(env_.deadline_in(send_limit));
+        auto const sent = co_await with_deadline(env_, send, stream::write_message(*stream_, message));
+        if (!sent && sent.error().kind == ErrorKind::timed_out) {
+            stream_->reset();
+            co_return deadline.passed(env_.now()) ? passed_deadline() : fail(ErrorKind::closed, "it does not take the task");
+        }
+        // Otherwise a refusal may have come before all was written, and what is there to read says why.
+        co_return Result<void>{};
+    }
+
+    Env& env_;
+    host::Host& host_;
+    PeerId device_;
+    Start start_;
+    std::unique_ptr<host::Stream> stream_;
+    ReplyReader reader_;
+};
+
+std::string waiting_text(Progress const& progress)
+{
+    switch (progress.stage) {
+    case Progress::Stage::queued: return fmt::format("waiting in the queue, {} tasks before this one", progress.ahead);
+    case Progress::Stage::loading: return "loading the model";
+    case Progress::Stage::computing: break;
+    }
+    return "reading the prompt";
+}
+
+/// The fault lies in the request: no other device would do better.
+bool blames_request(ErrorKind kind)
+{
+    return kind == ErrorKind::malformed || kind == ErrorKind::too_large;
+}
+
+/// The kinds that RunningTask promises.
+ErrorKind told_kind(ErrorKind kind)
+{
+    switch (kind) {
+    case ErrorKind::malformed:
+    case ErrorKind::too_large:
+    case ErrorKind::not_found:
+    case ErrorKind::unavailable:
+    case ErrorKind::timed_out: return kind;
+    default: return ErrorKind::closed;
+    }
+}
+
+class SchedulerImpl final : public Scheduler {
+public:
+    SchedulerImpl(Env& env, host::Host& host, catalog::Catalog& catalog, Runner& runner, Options options)
+        : env_(env), host_(host), catalog_(catalog), name_of_(std::move(options.name_of)),
+          placement_(options.placement ? std::move(options.placement) : make_simple_placement()),
+          executor_(env, runner, catalog, options.limits)
+    {
+        host.handle(std::string(task_protocol), host::Admission::member,
+                    [this](std::unique_ptr<host::Stream> stream) { return executor_.serve(std::move(stream)); });
+    }
+
+    Result<std::unique_ptr<RunningTask>> start(ChatTask task) override;
+    std::size_t running() const override { return executor_.running(); }
+    std::size_t queued() const override { return executor_.queued(); }
+    Task<> stop() override { return executor_.stop(); }
+
+    Env& env() { return env_; }
+    std::unique_ptr<Attempt> attempt(PeerId const& device, Start start);
+    std::string name_of(PeerId const& device) const { return name_of_ ? name_of_(device) : device.short_text(); }
+
+private:
+    Result<std::vector<Route>> routes(Resolved const& resolved) const;
+
+    Env& env_;
+    host::Host& host_;
+    catalog::Catalog& catalog_;
+    std::function<std::string(PeerId const&)> name_of_;
+    std::unique_ptr<Placement> placement_;
+    Executor executor_;
+};
+
+class PlacedTask final : public RunningTask {
+public:
+    PlacedTask(SchedulerImpl& scheduler, ChatTask task, std::vector<Route> routes)
+        : scheduler_(scheduler), task_(std::move(task)), routes_(std::move(routes))
+    {
+    }
+
+    Task<Result<TaskEvent>> next() override
+    {
+        for (;;) {
+            if (over_) {
+                co_return fail(ErrorKind::closed, "the task is over");
+            }
+            if (!attempt_) {
+                attempt_ = scheduler_.attempt(route().device, start_message());
+            }
+            auto reply = co_await attempt_->next(task_.deadline);
+            auto const* failed = reply ? std::get_if<Failed>(&*reply) : nullptr;
+            if (reply && failed == nullptr) {
+                co_return event_of(std::move(*reply));
+            }
+            auto const error = failed != nullptr ? failed->error : reply.error();
+            attempt_.reset();
+            if (goes_elsewhere(error)) {
+                log::debug("a task goes to another device", {{"task", task_.request_id}, {"reason", error.text}});
+                ++at_;
+                continue;
+            }
+            over_ = true;
+            co_return std::unexpected(Error{told_kind(error.kind), text_of(error, failed != nullptr)});
+        }
+    }
+
+private:
+    Route const& route() const { return routes_[at_]; }
+
+    Start start_message() const
+    {
+        auto const& deadline = task_.deadline;
+        auto const limit = deadline.is_never() ? Duration::zero() : deadline.remaining(scheduler_.env().now());
+        return {task_.request_id, route().model, task_.body, limit};
+    }
+
+    bool goes_elsewhere(Error const& error) const
+    {
+        return !answered_ && !blames_request(error.kind) && at_ + 1 < routes_.size() &&
+               !task_.deadline.passed(scheduler_.env().now());
+    }
+
+    std::string text_of(Error const& error, bool told_by_executor) const
+    {
+        if (told_by_executor || error.kind == ErrorKind::timed_out) {
+            return error.text;
+        }
+        auto const device = scheduler_.name_of(route().device);
+        return answered_ ? fmt::format("{} was lost in the middle of the answer: {}", device, error.text)
+                         : fmt::format("{} cannot be reached: {}", device, error.text);
+    }
+
+    TaskEvent event_of(Reply reply)
+    {
+        auto event = TaskEvent{};
+        event.route = route();
+        if (std::holds_alternative<Accepted>(reply)) {
+            event.kind = TaskEvent::Kind::routed;
+        } else if (auto const* progress = std::get_if<Progress>(&reply)) {
+            event.kind = TaskEvent::Kind::waiting;
+            event.text = waiting_text(*progress);
+        } else if (auto* chunk = std::get_if<Chunk>(&reply)) {
+            event.kind = TaskEvent::Kind::chunk;
+            event.text = std::move(chunk->json);
+            answered_ = true;
+        } else {
+            event.timings = std::get<Done>(reply).timings;
+            over_ = true;
+            attempt_.reset();
+        }
+        return event;
+    }
+
+    SchedulerImpl& scheduler_;
+    ChatTask task_;
+    std::vector<Route> routes_;  // best first; those before at_ have refused
+    std::size_t at_ = 0;
+    bool answered_ = false;  // a chunk was given out
+    bool over_ = false;
+    std::unique_ptr<Attempt> attempt_;
+};
+
+std::unique_ptr<Attempt> SchedulerImpl::attempt(PeerId const& device, Start start)
+{
+    if (device == host_.local_peer()) {
+        return std::make_unique<LocalAttempt>(executor_, std::move(start));
+    }
+    return std::make_unique<RemoteAttempt>(env_, host_, device, std::move(start));
+}
+
+Candidate candidate_of(catalog::Holder const& holder)
+{
+    auto const& snapshot = *holder.entry.snapshot;
+    return {.device = holder.entry.device,
+            .is_self = holder.entry.is_self,
+            .is_loaded = holder.model->loaded.has_value(),
+            .running = snapshot.running,
+            .queued = snapshot.queued,
+            .speed = holder.model->speed};
+}
+
+Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
+{
+    auto candidates = std::vector<Candidate>{};
+    auto away = std::string{};
+    for (auto const& holder : resolved.holders) {
+        if (holder.entry.state == catalog::State::ready) {
+            candidates.push_back(candidate_of(holder));
+        } else {
+            away += (away.empty() ? "" : ", ") + name_of(holder.entry.device);
+        }
+    }
+    auto found = std::vector<Route>{};
+    for (auto& choice : placement_->rank(candidates)) {
+        found.push_back({candidates.at(choice.candidate).device, resolved.model, std::move(choice.reason)});
+    }
+    if (found.empty()) {
+        return fail(ErrorKind::unavailable, "no device that holds the model is there now{}{}",
+                    away.empty() ? "" : "; away: ", away);
+    }
+    return found;
+}
+
+Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(ChatTask task)
+{
+    if (task.body.size() > max_body_bytes) {
+        return fail(ErrorKind::too_large, "the request has {} bytes, at most {} are taken", task.body.size(), max_body_bytes);
+    }
+    auto const resolved = resolve(catalog_, task.model);
+    if (!resolved) {
+        return std::unexpected(resolved.error());
+    }
+    auto found = routes(*resolved);
+    if (!found) {
+        return std::unexpected(found.error());
+    }
+    return std::make_unique<PlacedTask>(*this, std::move(task), std::move(*found));
+}
+
+class InferenceRunner final : public Runner {
+public:
+    explicit InferenceRunner(inference::Inference& inference) : inference_(inference) {}
+
+    Task<Result<std::unique_ptr<inference::Generation>>> start_chat(ModelDigest model, std::string body,
+                                                                    std::function<void()> loading) override
+    {
+        return inference_.start_chat(model, std::move(body), std::move(loading));
+    }
+
+private:
+    inference::Inference& inference_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runner> make_runner(inference::Inference& inference)
+{
+    return std::make_unique<InferenceRunner>(inference);
+}
+
+std::unique_ptr<Scheduler> make_scheduler(Env& env, host::Host& host, catalog::Catalog& catalog, Runner& runner,
+                                          Options options)
+{
+    return std::make_unique<SchedulerImpl>(env, host, catalog, runner, std::move(options));
+}
+
+}  // namespace plexus::scheduling

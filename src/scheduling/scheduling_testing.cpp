@@ -1,0 +1,172 @@
+#include "scheduling/scheduling_testing.h"
+
+#include <doctest/doctest.h>
+
+namespace plexus::scheduling::testing {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+class ScriptedGeneration final : public inference::Generation {
+public:
+    explicit ScriptedGeneration(ScriptedRunner& runner) : runner_(runner), script_(runner.script) { ++runner_.alive; }
+    ~ScriptedGeneration() override
+    {
+        --runner_.alive;
+        runner_.last_end = runner_.env.now();
+    }
+
+    Task<Result<std::optional<std::string>>> next() override
+    {
+        if (given_ == script_.fails_at) {
+            co_return fail(script_.failure, "the script says so");
+        }
+        if (given_ == script_.chunks) {
+            co_return std::optional<std::string>{};
+        }
+        co_await sleep_for(runner_.env, script_.pause);
+        ++runner_.produced;
+        timings_ = {64, given_ + 1, 400, 100};
+        co_return scripted_chunk(given_++, script_.chunk_bytes);
+    }
+
+    inference::Timings const& timings() const override { return timings_; }
+
+private:
+    ScriptedRunner& runner_;
+    Script script_;
+    std::size_t given_ = 0;
+    inference::Timings timings_;
+};
+
+crypto::KeyPair key(int number)
+{
+    auto const bytes = Bytes(32, static_cast<std::byte>(number));
+    return crypto::KeyPair(crypto::Secret32(std::span<std::byte const, 32>(bytes)));
+}
+
+}  // namespace
+
+std::string scripted_chunk(std::size_t number, std::size_t padding)
+{
+    return fmt::format(R"({{"token":{},"padding":"{}"}})", number, std::string(padding, 'x'));
+}
+
+Task<Result<std::unique_ptr<inference::Generation>>> ScriptedRunner::start_chat(ModelDigest, std::string body,
+                                                                                std::function<void()> loading)
+{
+    ++started;
+    last_body = std::move(body);
+    if (script.loading > Duration::zero()) {
+        loading();
+        co_await sleep_for(env, script.loading);
+    }
+    if (script.fails_at == 0) {
+        co_return fail(script.failure, "the script says so");
+    }
+    co_return std::make_unique<ScriptedGeneration>(*this);
+}
+
+catalog::Model model(std::string name, std::string content)
+{
+    auto made = catalog::Model{};
+    made.digest = crypto::sha256(as_view(content.empty() ? name : content));
+    made.names = {std::move(name)};
+    made.size_bytes = 100'000'000;
+    return made;
+}
+
+Device::Device(sim::World& world, std::string name, int number, Limits limits)
+    : env(world.add_device(std::move(name))), host(make_host(env, key(number), gater, {})),
+      catalog(catalog::make_catalog(env)), runner(env)
+{
+    auto options = Options{};
+    options.limits = limits;
+    options.name_of = [](PeerId const& peer) { return "device " + peer.short_text(); };
+    scheduler = make_scheduler(env, *host, *catalog, runner, std::move(options));
+    address = host->listen(Multiaddr::from_tcp({env.address(), 4001})).value();
+    catalog->start(*host);
+}
+
+Task<> Device::connect(Device& other)
+{
+    CHECK(co_await host->connect(other.id(), {other.address}, env.deadline_in(10s)));
+}
+
+Task<> Device::stop()
+{
+    co_await scheduler->stop();
+    co_await catalog->stop();
+    co_await host->stop();
+}
+
+namespace {
+
+std::vector<std::unique_ptr<Device>> make_devices(sim::World& world, std::size_t count, Limits limits)
+{
+    auto made = std::vector<std::unique_ptr<Device>>{};
+    for (auto const* name : {"left", "right", "third"}) {
+        if (made.size() < count) {
+            made.push_back(std::make_unique<Device>(world, name, static_cast<int>(made.size()) + 1, limits));
+        }
+    }
+    return made;
+}
+
+}  // namespace
+
+Mesh::Mesh(std::size_t count, std::uint64_t seed, Limits limits)
+    : world(seed), devices(make_devices(world, count, limits)), left(*devices.front()),
+      right(*devices.at(count > 1 ? 1 : 0)), third(*devices.at(count > 2 ? 2 : 0))
+{
+}
+
+void Mesh::run(Task<> task)
+{
+    auto whole = [](Mesh& mesh, Task<> inner) -> Task<> {
+        for (std::size_t index = 1; index < mesh.devices.size(); ++index) {
+            co_await mesh.devices[0]->connect(*mesh.devices[index]);
+        }
+        co_await sleep_for(mesh.left.env, 1s);
+        co_await std::move(inner);
+        for (auto const& device : mesh.devices) {
+            co_await device->stop();
+        }
+    };
+    REQUIRE(world.run(whole(*this, std::move(task)), 1h));
+}
+
+ChatTask ask(std::string model_name)
+{
+    return {.request_id = "request-1", .model = std::move(model_name), .body = R"({"messages":[]})"};
+}
+
+Task<Outcome> finish(Env& env, Result<std::unique_ptr<RunningTask>> task)
+{
+    auto outcome = Outcome{};
+    auto const begin = env.now();
+    if (!task) {
+        outcome.error = task.error();
+        co_return outcome;
+    }
+    for (;;) {
+        auto event = co_await (*task)->next();
+        outcome.took = env.now() - begin;
+        if (!event) {
+            outcome.error = event.error();
+            co_return outcome;
+        }
+        outcome.events.push_back(*event);
+        if (event->kind == TaskEvent::Kind::chunk) {
+            outcome.chunks.push_back(event->text);
+        } else if (event->kind == TaskEvent::Kind::routed) {
+            outcome.routes.push_back(event->route.device);
+        } else if (event->kind == TaskEvent::Kind::finished) {
+            outcome.timings = event->timings;
+            co_return outcome;
+        }
+    }
+}
+
+}  // namespace plexus::scheduling::testing

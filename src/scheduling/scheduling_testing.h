@@ -1,0 +1,90 @@
+#pragma once
+
+#include "base/sim_env.h"
+#include "scheduling/scheduling.h"
+
+/// Devices with host, catalog and scheduler over the simulated network, and an inference that follows a script.
+namespace plexus::scheduling::testing {
+
+using multiformats::Multiaddr;
+
+/// What the engine of a device does with every task.
+struct Script {
+    std::size_t chunks = 5;
+    std::size_t chunk_bytes = 0;  ///< padding
+    Duration pause = std::chrono::milliseconds(20);   ///< before each chunk
+    Duration loading = Duration::zero();
+    std::size_t fails_at = SIZE_MAX;  ///< the chunk that never comes
+    ErrorKind failure = ErrorKind::closed;
+};
+
+class ScriptedRunner final : public Runner {
+public:
+    explicit ScriptedRunner(Env& env_used) : env(env_used) {}
+
+    Task<Result<std::unique_ptr<inference::Generation>>> start_chat(ModelDigest model, std::string body,
+                                                                    std::function<void()> loading) override;
+
+    Env& env;
+    Script script;
+    std::size_t started = 0;
+    std::size_t alive = 0;     ///< answers under way
+    std::size_t produced = 0;  ///< chunks of all answers
+    Time last_end{};           ///< when an answer was given up or finished
+    std::string last_body;
+};
+
+/// The chunks that a script gives.
+std::string scripted_chunk(std::size_t number, std::size_t padding);
+
+catalog::Model model(std::string name, std::string content = {});
+
+struct OpenGater : host::Gater {
+    bool allow_address(Endpoint const&, host::Direction) override { return true; }
+    host::Admission admit(PeerId const&, host::Direction) override { return host::Admission::member; }
+};
+
+struct Device {
+    Device(sim::World& world, std::string name, int number, Limits limits);
+
+    PeerId const& id() const { return host->local_peer(); }
+    Task<> connect(Device& other);
+    Task<> stop();
+
+    sim::SimEnv& env;
+    OpenGater gater;
+    std::unique_ptr<host::Host> host;
+    std::unique_ptr<catalog::Catalog> catalog;
+    ScriptedRunner runner;
+    std::unique_ptr<Scheduler> scheduler;
+    Multiaddr address;
+};
+
+/// `count` devices, not connected yet: left, right, third.
+struct Mesh {
+    explicit Mesh(std::size_t count, std::uint64_t seed = 1, Limits limits = {});
+
+    /// Connects all to the first, waits for the catalogs, runs the task and stops all.
+    void run(Task<> task);
+
+    sim::World world;
+    std::vector<std::unique_ptr<Device>> devices;
+    Device& left;
+    Device& right;
+    Device& third;  ///< the first one again if there are fewer
+};
+
+/// All that a task gave, to its end.
+struct Outcome {
+    std::vector<TaskEvent> events;
+    std::vector<std::string> chunks;
+    std::vector<PeerId> routes;
+    std::optional<Error> error;
+    Timings timings;
+    Duration took{};
+};
+
+ChatTask ask(std::string model_name);
+Task<Outcome> finish(Env& env, Result<std::unique_ptr<RunningTask>> task);
+
+}  // namespace plexus::scheduling::testing
