@@ -18,7 +18,9 @@ constexpr auto send_gap = std::chrono::milliseconds(500);
 constexpr auto receive_gap = send_gap / 2;  // a faster sender is held back by its stream
 constexpr auto first_snapshot_limit = std::chrono::seconds(10);
 constexpr auto open_limit = std::chrono::seconds(10);
-constexpr auto retry_pause = std::chrono::seconds(1);
+constexpr auto first_retry_pause = std::chrono::milliseconds(50);
+constexpr auto longest_retry_pause = std::chrono::seconds(5);
+constexpr auto good_stream_age = std::chrono::seconds(10);  // the next retry is quick again
 constexpr auto memory_interval = std::chrono::seconds(10);
 constexpr std::uint64_t memory_step_share = 32;  // a smaller change of free memory is not told
 constexpr double newest_weight = 0.3;
@@ -244,10 +246,14 @@ void CatalogImpl::member_disconnected(PeerId const& peer)
 
 Task<> CatalogImpl::send_to(PeerId peer, std::shared_ptr<Outgoing> outgoing)
 {
+    auto pause = Duration(first_retry_pause);
     while (!outgoing->member_gone) {
+        auto const begin = env_.now();
         co_await send_on_one_stream(peer, outgoing);
         // The other side may not count us as a member yet, or ended the stream: connected still, so again later.
-        co_await sleep_for(env_, retry_pause);
+        pause = env_.now() - begin < good_stream_age ? pause : first_retry_pause;
+        co_await sleep_for(env_, pause);
+        pause = std::min<Duration>(2 * pause, longest_retry_pause);
     }
 }
 
