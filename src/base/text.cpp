@@ -1,0 +1,62 @@
+#include "base/text.h"
+
+#include <array>
+#include <cstdint>
+
+namespace plexus {
+
+namespace {
+
+struct Lead {
+    unsigned char first, last;  ///< range of the lead byte
+    unsigned char low, high;    ///< range of the byte after it
+    int following;
+};
+
+constexpr auto leads = std::array{
+    Lead{0xc2, 0xdf, 0x80, 0xbf, 1}, Lead{0xe0, 0xe0, 0xa0, 0xbf, 2}, Lead{0xe1, 0xec, 0x80, 0xbf, 2},
+    Lead{0xed, 0xed, 0x80, 0x9f, 2}, Lead{0xee, 0xef, 0x80, 0xbf, 2}, Lead{0xf0, 0xf0, 0x90, 0xbf, 3},
+    Lead{0xf1, 0xf3, 0x80, 0xbf, 3}, Lead{0xf4, 0xf4, 0x80, 0x8f, 3},
+};
+
+/// Bytes of the printable character at the front; 0 if there is none.
+std::size_t character_size(std::string_view text)
+{
+    auto const at = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
+    if (at(0) < 0x80) {
+        return at(0) >= 0x20 && at(0) != 0x7f ? 1 : 0;
+    }
+    for (auto const& lead : leads) {
+        if (at(0) < lead.first || at(0) > lead.last) {
+            continue;
+        }
+        auto const size = static_cast<std::size_t>(lead.following) + 1;
+        if (text.size() < size || at(1) < lead.low || at(1) > lead.high) {
+            return 0;
+        }
+        for (std::size_t index = 2; index < size; ++index) {
+            if (at(index) < 0x80 || at(index) > 0xbf) {
+                return 0;
+            }
+        }
+        auto const is_control = at(0) == 0xc2 && at(1) < 0xa0;
+        return is_control ? 0 : size;
+    }
+    return 0;
+}
+
+}  // namespace
+
+bool is_printable_utf8(std::string_view text)
+{
+    while (!text.empty()) {
+        auto const size = character_size(text);
+        if (size == 0) {
+            return false;
+        }
+        text.remove_prefix(size);
+    }
+    return true;
+}
+
+}  // namespace plexus

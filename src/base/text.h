@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string_view>
+
+namespace plexus {
+
+/// True for well-formed UTF-8 without control characters (C0, DEL, C1): text that can be shown on one line.
+/// Spec: Unicode 15, table 3-7.
+bool is_printable_utf8(std::string_view text);
+
+}  // namespace plexus

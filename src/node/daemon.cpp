@@ -1,0 +1,159 @@
+#include "node/daemon.h"
+
+#include "api/api.h"
+#include "api/token.h"
+#include "base/real_env.h"
+#include "node/device.h"
+#include "node/platform.h"
+#include "node/services.h"
+#include "sandbox/launcher.h"
+
+namespace plexus::node {
+
+namespace {
+
+constexpr unsigned private_folder = 0700;
+
+/// One daemon: its environment, its device, its doors.
+class Daemon {
+public:
+    explicit Daemon(DaemonOptions options)
+        : options_(std::move(options)), env_(std::max(core_count(), 2U) - 1), launcher_(env_.context())
+    {
+        env_.use_processes(launcher_);
+    }
+
+    std::optional<Failure> run()
+    {
+        if (auto failure = prepare()) {
+            return failure;
+        }
+        env_.on_termination([this] { end(); });
+        notify_service_manager("READY=1\nSTATUS=ready");
+        log::info("the device is ready", {{"device", device_->name()}, {"port", services_->api_port()}});
+        trim_memory();
+        env_.run();
+        return std::nullopt;
+    }
+
+private:
+    std::optional<Failure> prepare()
+    {
+        auto const& paths = options_.paths;
+        for (auto const& folder : {paths.data, paths.state, paths.cache, paths.socket.parent_path()}) {
+            if (auto made = env_.disk().make_folders(folder, private_folder); !made) {
+                return Failure{"A folder of this device cannot be made.", made.error().text, "mkdir -p " + folder.string()};
+            }
+        }
+        auto lock = InstanceLock::take(paths.lock_file());
+        if (!lock) {
+            return Failure{"Plexus is running already.", lock.error().text, "plexus status"};
+        }
+        lock_.emplace(std::move(*lock));
+        if (auto failure = open_device()) {
+            return failure;
+        }
+        return open_doors();
+    }
+
+    std::optional<Failure> open_device()
+    {
+        auto device = Device::open(env_, {.paths = options_.paths,
+                                          .config = options_.config,
+                                          .name = options_.config.mesh.name.empty() ? host_name() : options_.config.mesh.name,
+                                          .engine_program = engine_program(),
+                                          .cores = core_count()});
+        if (!device) {
+            return Failure{"This device cannot start.", device.error().text, "plexus doctor"};
+        }
+        device_ = std::move(*device);
+        if (auto started = device_->start(); !started) {
+            auto const next = started.error().kind == ErrorKind::conflict
+                                  ? "set another port: PLEXUS_MESH_PORT=7698 plexus up"
+                                  : "check mesh.address in " + options_.paths.config_file.string();
+            return abandon({"The mesh port cannot be opened.", started.error().text, next});
+        }
+        return std::nullopt;
+    }
+
+    std::filesystem::path engine_program() const
+    {
+        auto const& given = options_.config.engine.program;
+        return given.empty() ? program_folder() / "plexus-engine" : std::filesystem::path(given);
+    }
+
+    std::optional<Failure> open_doors()
+    {
+        auto token = api::load_or_make_token(env_, options_.paths.api_token());
+        if (!token) {
+            return abandon({"The API token cannot be used.", token.error().text,
+                            "chmod 600 " + options_.paths.api_token().string()});
+        }
+        auto& network = env_.network();
+        auto loopback = network.listen({asio::ip::make_address("127.0.0.1"), options_.config.api.port});
+        if (!loopback) {
+            return abandon({fmt::format("The API port {} is taken.", options_.config.api.port), loopback.error().text,
+                            "plexus up --port 0   (or set api.port in " + options_.paths.config_file.string() + ")"});
+        }
+        auto local = network.listen_local(options_.paths.socket);
+        if (!local) {
+            return abandon({"The local socket cannot be opened.", local.error().text,
+                            "rm " + options_.paths.socket.string()});
+        }
+        auto const port = (*loopback)->local_endpoint().port;
+        services_ = std::make_unique<DeviceServices>(*device_, port, [this] { end(); });
+        auto rules = api::GuardRules{.port = port, .origins = options_.config.api.origins, .token = std::move(*token)};
+        api_ = std::make_unique<api::Api>(env_, services_->all(), api::ApiOptions{.guard = std::move(rules), .http = {}});
+        if (auto second = network.listen({asio::ip::make_address("::1"), port})) {
+            api_->serve_on(std::move(*second), api::Door::loopback);
+        }
+        api_->serve_on(std::move(*loopback), api::Door::loopback);
+        api_->serve_on(std::move(*local), api::Door::local_socket);
+        return std::nullopt;
+    }
+
+    /// Stops what has started before the failure is told.
+    Failure abandon(Failure failure)
+    {
+        asio::co_spawn(env_.executor(), device_->stop(), [this](std::exception_ptr const&) { env_.stop(); });
+        env_.run();
+        return failure;
+    }
+
+    /// Ends in order, once.
+    void end()
+    {
+        if (std::exchange(ending_, true)) {
+            return;
+        }
+        notify_service_manager("STOPPING=1");
+        log::info("the device is stopping");
+        asio::co_spawn(env_.executor(), stop(), [this](std::exception_ptr const&) { env_.stop(); });
+    }
+
+    Task<> stop()
+    {
+        co_await api_->stop();
+        co_await device_->stop();
+        std::ignore = env_.disk().remove(options_.paths.socket);
+    }
+
+    DaemonOptions options_;
+    RealEnv env_;
+    sandbox::Launcher launcher_;
+    std::optional<InstanceLock> lock_;
+    std::unique_ptr<Device> device_;
+    std::unique_ptr<DeviceServices> services_;
+    std::unique_ptr<api::Api> api_;
+    bool ending_ = false;
+};
+
+}  // namespace
+
+std::optional<Failure> run_daemon(DaemonOptions options)
+{
+    log::set_level(options.config.log_level);
+    return Daemon(std::move(options)).run();
+}
+
+}  // namespace plexus::node

@@ -1,0 +1,175 @@
+#include "node/device.h"
+
+#include <charconv>
+
+namespace plexus::node {
+
+namespace {
+
+constexpr std::size_t max_port_file_bytes = 16;
+
+catalog::Model offered(models::Model const& model)
+{
+    return {.digest = model.digest,
+            .names = {model.name},
+            .size_bytes = model.size_bytes,
+            .architecture = model.summary.architecture,
+            .quantization = model.summary.quantisation,
+            .parameters = model.summary.parameters,
+            .context_length = static_cast<std::uint32_t>(
+                std::min<std::uint64_t>(model.summary.context_length, std::numeric_limits<std::uint32_t>::max())),
+            .is_chat = !model.summary.is_embedding,
+            .created_seconds = static_cast<std::uint64_t>(
+                std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count()),
+            .loaded = {},
+            .speed = {}};
+}
+
+catalog::LoadedModel in_memory(inference::LoadedModel const& model)
+{
+    return {.digest = model.digest, .state = {.slots = model.slots, .busy = model.busy, .context = model.context}};
+}
+
+std::filesystem::path port_file(Paths const& paths)
+{
+    return paths.state / "mesh-port";
+}
+
+/// The port of the last run, so that the others find this device where it was; 0 if there was none.
+std::uint16_t last_port(Disk& disk, Paths const& paths)
+{
+    auto const content = disk.read_file(port_file(paths), max_port_file_bytes);
+    auto port = std::uint16_t{0};
+    if (content) {
+        auto const text = as_text(*content);
+        std::from_chars(text.data(), text.data() + text.size(), port);
+    }
+    return port;
+}
+
+}  // namespace
+
+Device::Device(Env& env, DeviceOptions options) : env_(env), options_(std::move(options)), started_(env.now()) {}
+
+Device::~Device() = default;
+
+Result<std::unique_ptr<Device>> Device::open(Env& env, DeviceOptions options)
+{
+    auto device = std::unique_ptr<Device>(new Device(env, std::move(options)));
+    auto const& paths = device->options_.paths;
+    auto store = models::Store::open(env, paths.data / "models");
+    if (!store) {
+        return std::unexpected(store.error());
+    }
+    device->store_ = std::move(*store);
+    auto membership = membership::Membership::open(env, paths.data, device->options_.name);
+    if (!membership) {
+        return std::unexpected(membership.error());
+    }
+    device->membership_ = std::move(*membership);
+    device->connect_parts();
+    return device;
+}
+
+void Device::connect_parts()
+{
+    inference_ = inference::make_inference(env_, *this, inference_options());
+    host_ = host::make_host(env_, membership_->identity(), *membership_);
+    catalog_ = catalog::make_catalog(env_);
+    runner_ = scheduling::make_runner(*inference_);
+    auto options = scheduling::Options{};
+    options.name_of = [this](multiformats::PeerId const& device) { return name_of(device); };
+    scheduler_ = scheduling::make_scheduler(env_, *host_, *catalog_, *runner_, std::move(options));
+    store_->on_change([this] { publish_models(); });
+    inference_->on_change([this] { publish_loaded(); });
+}
+
+inference::Options Device::inference_options() const
+{
+    auto const& config = options_.config.engine;
+    auto const& paths = options_.paths;
+    return {.program = options_.engine_program,
+            .forbidden_paths = {(paths.data / "identity.key").string(), (paths.data / "membership.log").string(),
+                                (paths.data / "models").string(), paths.api_token().string(), paths.socket.string(),
+                                "/etc/shadow", "/etc/passwd"},
+            .arguments = {},
+            .context = config.context,
+            .slots = config.slots,
+            .threads = config.threads == 0 ? options_.cores : config.threads,
+            .idle_limit = std::chrono::minutes(config.idle_minutes)};
+}
+
+Result<void> Device::start()
+{
+    if (auto listening = listen(); !listening) {
+        return listening;
+    }
+    catalog_->start(*host_);
+    publish_models();
+    membership_->start(*host_);
+    return {};
+}
+
+Result<void> Device::listen()
+{
+    auto const& mesh = options_.config.mesh;
+    auto listening = listen_on(mesh.port);
+    if (listening || mesh.port_is_set || listening.error().kind != ErrorKind::conflict) {
+        return listening;
+    }
+    log::warning("the mesh port is taken, using another one", {{"port", mesh.port}});
+    listening = listen_on(last_port(env_.disk(), options_.paths));
+    return listening ? listening : listen_on(0);
+}
+
+Result<void> Device::listen_on(std::uint16_t port)
+{
+    auto const address = asio::ip::make_address(options_.config.mesh.address);
+    auto const bound = host_->listen(multiformats::Multiaddr::from_tcp({address, port}));
+    if (!bound) {
+        return std::unexpected(bound.error());
+    }
+    auto const text = std::to_string(bound->tcp_endpoint().value_or(Endpoint{}).port);
+    std::ignore = env_.disk().write_file(port_file(options_.paths), as_view(text), 0600);
+    return {};
+}
+
+Task<> Device::stop()
+{
+    co_await scheduler_->stop();
+    co_await catalog_->stop();
+    co_await membership_->stop();
+    co_await host_->stop();
+    co_await inference_->stop();
+}
+
+Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest model)
+{
+    co_return co_await store_->open_model(model);
+}
+
+void Device::publish_models()
+{
+    auto offer = std::vector<catalog::Model>{};
+    for (auto const& model : store_->list()) {
+        offer.push_back(offered(model));
+    }
+    catalog_->set_models(std::move(offer));
+}
+
+void Device::publish_loaded()
+{
+    auto loaded = std::vector<catalog::LoadedModel>{};
+    for (auto const& model : inference_->loaded()) {
+        loaded.push_back(in_memory(model));
+    }
+    catalog_->set_loaded(std::move(loaded));
+}
+
+std::string Device::name_of(multiformats::PeerId const& device) const
+{
+    auto const member = membership_->find(device);
+    return member ? member->name : device.short_text();
+}
+
+}  // namespace plexus::node

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "catalog/catalog.h"
+#include "host/host.h"
+#include "inference/inference.h"
+#include "membership/membership.h"
+#include "models/store.h"
+#include "node/config.h"
+#include "scheduling/scheduling.h"
+
+namespace plexus::node {
+
+struct DeviceOptions {
+    Paths paths;
+    Config config;
+    std::string name;
+    std::filesystem::path engine_program;
+    unsigned cores = 1;
+};
+
+/// One device of a mesh: one of each part, joined. Everything but the outer doors, so it also lives in a simulation.
+class Device final : private inference::ModelSource {
+public:
+    /// Reads identity, membership log and models; makes what is missing. Errors: those of the parts, for people.
+    static Result<std::unique_ptr<Device>> open(Env& env, DeviceOptions options);
+    ~Device() override;
+
+    /// Listens and begins to look for the other members. Errors: `conflict` if a port that was asked for is taken, `io`.
+    Result<void> start();
+    /// Ends all work in order. Must be awaited before destruction.
+    Task<> stop();
+
+    std::string const& name() const { return options_.name; }
+    DeviceOptions const& options() const { return options_; }
+    Env& env() { return env_; }
+    Time started() const { return started_; }
+
+    models::Store& store() { return *store_; }
+    inference::Inference& inference() { return *inference_; }
+    membership::Membership& membership() { return *membership_; }
+    host::Host& host() { return *host_; }
+    catalog::Catalog& catalog() { return *catalog_; }
+    scheduling::Scheduler& scheduler() { return *scheduler_; }
+
+    /// The name of a member for people.
+    std::string name_of(multiformats::PeerId const& device) const;
+
+private:
+    Device(Env& env, DeviceOptions options);
+
+    Task<Result<std::shared_ptr<File const>>> open(inference::ModelDigest model) override;
+    void connect_parts();
+    Result<void> listen();
+    Result<void> listen_on(std::uint16_t port);
+    void publish_models();
+    void publish_loaded();
+    inference::Options inference_options() const;
+
+    Env& env_;
+    DeviceOptions options_;
+    Time started_;
+    std::unique_ptr<models::Store> store_;
+    std::unique_ptr<membership::Membership> membership_;
+    std::unique_ptr<inference::Inference> inference_;
+    std::unique_ptr<host::Host> host_;
+    std::unique_ptr<catalog::Catalog> catalog_;
+    std::unique_ptr<scheduling::Runner> runner_;
+    std::unique_ptr<scheduling::Scheduler> scheduler_;
+};
+
+}  // namespace plexus::node

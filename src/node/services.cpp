@@ -1,0 +1,355 @@
+#include "node/services.h"
+
+#include <set>
+
+namespace plexus::node {
+
+namespace {
+
+constexpr std::uint64_t little_space = 1ULL << 30;
+
+/// A task of the scheduler as the API's answer.
+class TaskAnswer final : public api::Answer {
+public:
+    TaskAnswer(Device& device, std::unique_ptr<scheduling::RunningTask> task) : device_(device), task_(std::move(task)) {}
+
+    Task<Result<api::AnswerEvent>> next() override
+    {
+        auto event = co_await task_->next();
+        if (!event) {
+            co_return std::unexpected(std::move(event.error()));
+        }
+        co_return api::AnswerEvent{.kind = kind_of(event->kind), .text = std::move(event->text), .route = route_of(event->route)};
+    }
+
+private:
+    using Kind = api::AnswerEvent::Kind;
+    using TaskKind = scheduling::TaskEvent::Kind;
+
+    static Kind kind_of(TaskKind kind)
+    {
+        switch (kind) {
+        case TaskKind::routed: return Kind::routed;
+        case TaskKind::waiting: return Kind::waiting;
+        case TaskKind::chunk: return Kind::chunk;
+        case TaskKind::finished: break;
+        }
+        return Kind::finished;
+    }
+
+    api::Route route_of(scheduling::Route const& route) const
+    {
+        if (route.device.empty()) {
+            return {};
+        }
+        return {.device = device_.name_of(route.device),
+                .device_id = route.device.text(),
+                .model_digest = route.model.text()};
+    }
+
+    Device& device_;
+    std::unique_ptr<scheduling::RunningTask> task_;
+};
+
+/// Adds what one device says of a model.
+void add_holder(api::ModelView& view, catalog::Model const& model, std::string const& device)
+{
+    for (auto const& name : model.names) {
+        if (view.id.empty()) {
+            view.id = name;
+        } else if (name != view.id && std::ranges::find(view.aliases, name) == view.aliases.end()) {
+            view.aliases.push_back(name);
+        }
+    }
+    view.devices.push_back(device);
+    if (model.loaded) {
+        view.loaded_on.push_back(device);
+    }
+}
+
+api::ModelView view_of(catalog::Model const& model)
+{
+    return {.id = {},
+            .aliases = {},
+            .digest = model.digest.text(),
+            .size_bytes = model.size_bytes,
+            .architecture = model.architecture,
+            .quantization = model.quantization,
+            .parameters = model.parameters,
+            .context_length = model.context_length,
+            .is_chat = model.is_chat,
+            .created_seconds = model.created_seconds,
+            .is_local = false,
+            .devices = {},
+            .loaded_on = {}};
+}
+
+api::ModelView view_of(models::Model const& model, std::string const& device)
+{
+    auto const created = std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count();
+    return {.id = model.name,
+            .aliases = {},
+            .digest = model.digest.text(),
+            .size_bytes = model.size_bytes,
+            .architecture = model.summary.architecture,
+            .quantization = model.summary.quantisation,
+            .parameters = model.summary.parameters,
+            .context_length = static_cast<std::uint32_t>(model.summary.context_length),
+            .is_chat = !model.summary.is_embedding,
+            .created_seconds = static_cast<std::uint64_t>(created),
+            .is_local = true,
+            .devices = {device},
+            .loaded_on = {}};
+}
+
+std::string_view stage_text(models::ImportProgress::Stage stage)
+{
+    return stage == models::ImportProgress::Stage::copying ? "copying" : "checking";
+}
+
+api::InviteView view_of(membership::Invite const& invite)
+{
+    return {.id = invite.id, .link = invite.link, .role = std::string(to_string(invite.role)), .expires = invite.expires};
+}
+
+std::vector<std::string> texts_of(std::vector<multiformats::Multiaddr> const& addresses)
+{
+    auto texts = std::vector<std::string>{};
+    for (auto const& address : addresses) {
+        texts.push_back(address.text());
+    }
+    return texts;
+}
+
+std::string joined(std::vector<std::string> const& words)
+{
+    auto text = std::string{};
+    for (auto const& word : words) {
+        text += (text.empty() ? "" : ", ") + word;
+    }
+    return text;
+}
+
+/// The smallest measured round trip of the connections to `peer`.
+std::optional<Duration> round_trip_to(host::Host& host, multiformats::PeerId const& peer)
+{
+    auto best = std::optional<Duration>{};
+    for (auto const& connection : host.connections()) {
+        if (connection.peer == peer && connection.round_trip > Duration::zero()) {
+            best = std::min(best.value_or(connection.round_trip), connection.round_trip);
+        }
+    }
+    return best;
+}
+
+void describe(api::DeviceView& view, catalog::Entry const& entry)
+{
+    auto const& snapshot = *entry.snapshot;
+    auto const is_busy = snapshot.running > 0;
+    view.state = entry.state == catalog::State::away ? "away" : is_busy ? "busy" : "ready";
+    view.version = snapshot.version;
+    view.processor = snapshot.hardware.processor;
+    view.cores = snapshot.hardware.cores;
+    view.memory_bytes = snapshot.hardware.memory_bytes;
+    view.free_memory_bytes = snapshot.hardware.free_memory_bytes;
+    view.queue = snapshot.queued;
+    for (auto const& model : snapshot.models) {
+        if (!model.names.empty()) {
+            view.models.push_back(model.names.front());
+        }
+    }
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<api::Answer>>> DeviceServices::start(api::ChatTask task)
+{
+    auto running = device_.scheduler().start(
+        {.request_id = std::move(task.request_id), .model = std::move(task.model), .body = std::move(task.body)});
+    if (!running) {
+        co_return std::unexpected(running.error());
+    }
+    co_return std::make_unique<TaskAnswer>(device_, std::move(*running));
+}
+
+std::vector<api::ModelView> DeviceServices::list() const
+{
+    auto views = std::map<std::string, api::ModelView>{};
+    for (auto const& entry : device_.catalog().entries()) {
+        if (entry.state == catalog::State::away) {
+            continue;
+        }
+        for (auto const& model : entry.snapshot->models) {
+            auto& view = views.try_emplace(model.digest.text(), view_of(model)).first->second;
+            add_holder(view, model, device_.name_of(entry.device));
+            view.is_local = view.is_local || entry.is_self;
+        }
+    }
+    auto list = std::vector<api::ModelView>{};
+    for (auto& [digest, view] : views) {
+        list.push_back(std::move(view));
+    }
+    // This device's own come first where a name means two models; the other is known by its digest.
+    std::ranges::sort(list, {}, [](auto const& view) { return std::tuple(view.id, !view.is_local, view.digest); });
+    auto names = std::set<std::string>{};
+    for (auto& view : list) {
+        view.id = names.insert(view.id).second ? view.id : view.digest;
+    }
+    return list;
+}
+
+Task<Result<api::ModelView>> DeviceServices::import_file(std::string path, std::string name,
+                                                         std::function<void(api::ImportProgress)> progress)
+{
+    auto report = [progress = std::move(progress)](models::ImportProgress const& now) {
+        progress({.stage = std::string(stage_text(now.stage)), .done_bytes = now.done_bytes, .total_bytes = now.total_bytes});
+    };
+    auto const model = co_await device_.store().import_file(std::move(path), std::move(name), std::move(report));
+    if (!model) {
+        co_return std::unexpected(model.error());
+    }
+    co_return view_of(*model, device_.name());
+}
+
+Task<Result<api::ModelView>> DeviceServices::remove(std::string name)
+{
+    auto const* model = device_.store().find(name);
+    if (model == nullptr) {
+        co_return fail(ErrorKind::not_found, "there is no model {} on this device", name);
+    }
+    for (auto const& loaded : device_.inference().loaded()) {
+        if (loaded.digest == model->digest && loaded.busy > 0) {
+            co_return fail(ErrorKind::conflict, "{} is answering now; try again when it is done", model->name);
+        }
+    }
+    device_.inference().unload(model->digest);
+    co_return transform(device_.store().remove(name),
+                        [&](models::Model const& removed) { return view_of(removed, device_.name()); });
+}
+
+std::vector<api::DeviceView> DeviceServices::devices() const
+{
+    auto entries = std::map<multiformats::PeerId, catalog::Entry>{};
+    for (auto& entry : device_.catalog().entries()) {
+        entries.emplace(entry.device, std::move(entry));
+    }
+    auto views = std::vector<api::DeviceView>{};
+    for (auto const& member : device_.membership().members()) {
+        auto view = api::DeviceView{};
+        view.id = member.device.text();
+        view.name = member.name;
+        view.role = to_string(member.role);
+        view.state = "away";
+        view.is_self = member.is_self;
+        auto const addresses =
+            member.is_self ? device_.host().listen_addresses() : device_.host().remembered_addresses(member.device);
+        view.addresses = texts_of(addresses);
+        view.round_trip = round_trip_to(device_.host(), member.device);
+        if (auto const entry = entries.find(member.device); entry != entries.end()) {
+            describe(view, entry->second);
+        }
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
+std::vector<api::InviteView> DeviceServices::invites() const
+{
+    auto views = std::vector<api::InviteView>{};
+    for (auto const& invite : device_.membership().invites()) {
+        views.push_back(view_of(invite));
+    }
+    return views;
+}
+
+Task<Result<api::InviteView>> DeviceServices::invite(std::string role, Duration lifetime)
+{
+    auto const meant = membership::role_from(role);
+    if (!meant) {
+        co_return fail(ErrorKind::malformed, "there is no role {}: a device is owner, member, guest, sensor or relay", role);
+    }
+    auto const invite = device_.membership().invite(*meant, lifetime);
+    if (!invite) {
+        co_return std::unexpected(invite.error());
+    }
+    co_return view_of(*invite);
+}
+
+Result<void> DeviceServices::withdraw(std::string const& invite_id)
+{
+    return device_.membership().withdraw(invite_id);
+}
+
+Task<Result<api::JoinView>> DeviceServices::join(std::string link, Deadline deadline)
+{
+    auto const joined = co_await device_.membership().join(std::move(link), deadline);
+    if (!joined) {
+        co_return std::unexpected(joined.error());
+    }
+    co_return api::JoinView{.mesh = device_.membership().mesh_id().text(),
+                            .device = device_.name_of(*joined),
+                            .devices = devices()};
+}
+
+api::StatusView DeviceServices::status() const
+{
+    return {.version = PLEXUS_VERSION,
+            .device = device_.name(),
+            .device_id = device_.host().local_peer().text(),
+            .mesh_id = device_.membership().mesh_id().text(),
+            .home = device_.options().paths.data.string(),
+            .addresses = texts_of(device_.host().listen_addresses()),
+            .running_tasks = device_.scheduler().running(),
+            .queued_tasks = device_.scheduler().queued(),
+            .uptime = device_.env().now() - device_.started(),
+            .is_ready = true};
+}
+
+Task<std::vector<api::CheckView>> DeviceServices::checks()
+{
+    auto checks = std::vector<api::CheckView>{};
+    auto& disk = device_.env().disk();
+    auto const& options = device_.options();
+
+    auto const engine = disk.status(options.engine_program);
+    checks.push_back({.name = "engine",
+                      .is_good = engine.has_value(),
+                      .text = engine ? "the engine program is there" : engine.error().text,
+                      .next = engine ? "" : "install plexus-engine beside plexusd, or set engine.program"});
+
+    auto const models = list();
+    auto const here = std::ranges::count_if(models, &api::ModelView::is_local);
+    checks.push_back({.name = "models",
+                      .is_good = !models.empty(),
+                      .text = models.empty() ? "no device of the mesh holds a model"
+                                             : fmt::format("{} here, {} in the mesh", here, models.size()),
+                      .next = models.empty() ? "plexus model import FILE.gguf" : ""});
+
+    auto const room = disk.free_bytes(options.paths.data);
+    auto const has_room = room && *room >= little_space;
+    checks.push_back({.name = "disk",
+                      .is_good = has_room,
+                      .text = room ? fmt::format("{} MB are free", *room >> 20) : room.error().text,
+                      .next = has_room ? "" : "plexus model rm NAME, or make room on the disk"});
+
+    auto const addresses = texts_of(device_.host().listen_addresses());
+    checks.push_back({.name = "mesh address",
+                      .is_good = !addresses.empty(),
+                      .text = addresses.empty() ? "this device listens nowhere" : joined(addresses),
+                      .next = addresses.empty() ? "set mesh.address in " + options.paths.config_file.string() : ""});
+
+    auto away = std::vector<std::string>{};
+    auto const members = devices();
+    for (auto const& device : members) {
+        if (!device.is_self && device.state == "away") {
+            away.push_back(device.name);
+        }
+    }
+    checks.push_back({.name = "devices",
+                      .is_good = away.empty(),
+                      .text = away.empty() ? fmt::format("all {} are here", members.size()) : "away: " + joined(away),
+                      .next = away.empty() ? "" : "start Plexus there (plexus up), and check that both are on one network"});
+    co_return checks;
+}
+
+}  // namespace plexus::node

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "api/services.h"
+#include "node/device.h"
+
+namespace plexus::node {
+
+/// What the API shows of a device and lets people do with it.
+class DeviceServices final : private api::Answers, private api::Models, private api::Mesh, private api::Control {
+public:
+    /// `shut_down` ends the daemon soon after it was called. `device` must outlive this.
+    DeviceServices(Device& device, std::uint16_t api_port, std::function<void()> shut_down)
+        : device_(device), api_port_(api_port), shut_down_(std::move(shut_down))
+    {
+    }
+
+    api::Services all() { return {*this, *this, *this, *this}; }
+    std::uint16_t api_port() const { return api_port_; }
+
+private:
+    Task<Result<std::unique_ptr<api::Answer>>> start(api::ChatTask task) override;
+
+    std::vector<api::ModelView> list() const override;
+    Task<Result<api::ModelView>> import_file(std::string path, std::string name,
+                                             std::function<void(api::ImportProgress)> progress) override;
+    Task<Result<api::ModelView>> remove(std::string name) override;
+
+    std::vector<api::DeviceView> devices() const override;
+    std::vector<api::InviteView> invites() const override;
+    Task<Result<api::InviteView>> invite(std::string role, Duration lifetime) override;
+    Result<void> withdraw(std::string const& invite_id) override;
+    Task<Result<api::JoinView>> join(std::string link, Deadline deadline) override;
+
+    api::StatusView status() const override;
+    Task<std::vector<api::CheckView>> checks() override;
+    void shut_down() override { shut_down_(); }
+
+    Device& device_;
+    std::uint16_t api_port_;
+    std::function<void()> shut_down_;
+};
+
+}  // namespace plexus::node

@@ -1,0 +1,82 @@
+// The official OpenAI client for JavaScript against a running device. Run by clients_test.py.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import OpenAI from 'openai'
+
+const client = new OpenAI({ baseURL: process.env.OPENAI_BASE_URL, apiKey: process.env.OPENAI_API_KEY, maxRetries: 0 })
+const question = { model: 'tiny', temperature: 0, max_tokens: 32, messages: [{ role: 'user', content: 'Name three colours' }] }
+
+test('lists models', async () => {
+  const models = []
+  for await (const model of client.models.list()) models.push(model)
+
+  assert.deepEqual(models.map(model => model.id), ['tiny'])
+  assert.equal((await client.models.retrieve('tiny')).object, 'model')
+})
+
+test('chats', async () => {
+  const answer = await client.chat.completions.create(question)
+
+  assert.equal(answer.object, 'chat.completion')
+  assert.ok(answer.choices[0].message.content.length > 0)
+  assert.ok(['stop', 'length'].includes(answer.choices[0].finish_reason))
+  assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens)
+})
+
+test('streams what it chats', async () => {
+  const whole = await client.chat.completions.create(question)
+  const stream = await client.chat.completions.create({ ...question, stream: true, stream_options: { include_usage: true } })
+  let text = ''
+  let usage
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta.content ?? ''
+    usage = chunk.usage ?? usage
+  }
+
+  assert.equal(text, whole.choices[0].message.content)
+  assert.equal(usage.completion_tokens, whole.usage.completion_tokens)
+})
+
+test('collects a stream with its helper', async () => {
+  const final = await client.chat.completions.stream(question).finalChatCompletion()
+
+  assert.ok(final.choices[0].message.content.length > 0)
+})
+
+test('passes tools through', async () => {
+  const tools = [{
+    type: 'function',
+    function: { name: 'weather', description: 'The weather of a city',
+                parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
+  }]
+  const answer = await client.chat.completions.create({
+    ...question, max_tokens: 64, tools, tool_choice: 'required',
+    messages: [{ role: 'user', content: 'What is the weather in Paris?' }],
+  })
+
+  const [call] = answer.choices[0].message.tool_calls
+  assert.equal(call.function.name, 'weather')
+  assert.equal(typeof JSON.parse(call.function.arguments).city, 'string')
+})
+
+test('stops when the caller leaves', async () => {
+  const stream = await client.chat.completions.create({ ...question, max_tokens: 900, stream: true })
+  for await (const chunk of stream) {
+    if (chunk.choices[0]?.delta.content) break
+  }
+
+  assert.ok((await client.chat.completions.create({ ...question, max_tokens: 2 })).choices[0].message)
+})
+
+test('raises the typed error of an unknown model', async () => {
+  const asking = client.chat.completions.create({ ...question, model: 'nope' })
+
+  await assert.rejects(asking, error => error instanceof OpenAI.NotFoundError && error.code === 'model_not_found')
+})
+
+test('raises the typed errors of a wrong key and a bad request', async () => {
+  const stranger = new OpenAI({ baseURL: process.env.OPENAI_BASE_URL, apiKey: 'wrong', maxRetries: 0 })
+
+  await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError)
+  await assert.rejects(client.chat.completions.create({ ...question, temperature: 'hot' }), OpenAI.BadRequestError)
+})

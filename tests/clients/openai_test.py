@@ -1,0 +1,74 @@
+"""The official OpenAI client for Python against a running device. Run by clients_test.py."""
+import json
+import os
+import unittest
+
+import openai
+
+QUESTION = {"model": "tiny", "temperature": 0, "max_tokens": 32,
+            "messages": [{"role": "user", "content": "Name three colours"}]}
+
+
+def client(key: str = os.environ["OPENAI_API_KEY"]) -> openai.OpenAI:
+    return openai.OpenAI(base_url=os.environ["OPENAI_BASE_URL"], api_key=key, max_retries=0)
+
+
+class Client(unittest.TestCase):
+    def setUp(self):
+        self.client = client()
+        self.addCleanup(self.client.close)
+
+    def test_lists_models(self):
+        self.assertEqual([model.id for model in self.client.models.list()], ["tiny"])
+        self.assertEqual(self.client.models.retrieve("tiny").object, "model")
+
+    def test_chats(self):
+        answer = self.client.chat.completions.create(**QUESTION)
+
+        self.assertTrue(answer.choices[0].message.content)
+        self.assertIn(answer.choices[0].finish_reason, ("stop", "length"))
+        self.assertEqual(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens)
+
+    def test_streams_what_it_chats(self):
+        whole = self.client.chat.completions.create(**QUESTION)
+        stream = list(self.client.chat.completions.create(**QUESTION, stream=True, stream_options={"include_usage": True}))
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+        self.assertEqual(text, whole.choices[0].message.content)
+        self.assertEqual(stream[-1].usage.completion_tokens, whole.usage.completion_tokens)
+
+    def test_passes_tools_through(self):
+        tool = {"type": "function",
+                "function": {"name": "weather", "description": "The weather of a city",
+                             "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
+                                            "required": ["city"]}}}
+        question = QUESTION | {"max_tokens": 64, "tools": [tool], "tool_choice": "required",
+                               "messages": [{"role": "user", "content": "What is the weather in Paris?"}]}
+        (call,) = self.client.chat.completions.create(**question).choices[0].message.tool_calls
+
+        self.assertEqual(call.function.name, "weather")
+        self.assertIsInstance(json.loads(call.function.arguments)["city"], str)
+
+    def test_raises_typed_errors(self):
+        with self.assertRaises(openai.NotFoundError) as caught:
+            self.client.chat.completions.create(**QUESTION | {"model": "nope"})
+        self.assertEqual(caught.exception.code, "model_not_found")
+        with self.assertRaises(openai.BadRequestError):
+            self.client.chat.completions.create(**QUESTION | {"temperature": "hot"})
+        with client("wrong") as stranger, self.assertRaises(openai.AuthenticationError):
+            stranger.models.list()
+
+
+class AsynchronousClient(unittest.IsolatedAsyncioTestCase):
+    async def test_streams(self):
+        async with openai.AsyncOpenAI(base_url=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"],
+                                      max_retries=0) as asking:
+            text = ""
+            async for chunk in await asking.chat.completions.create(**QUESTION, stream=True):
+                text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+
+        self.assertTrue(text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,41 @@
+"""The official OpenAI clients, in JavaScript and Python, against a real device."""
+import os
+import subprocess
+import unittest
+
+from mesh_testing import DEFAULT_MODEL, SOURCE, devices
+
+
+def prepared(tool: str) -> str:
+    done = subprocess.run([str(SOURCE / "tools" / tool), "tests/clients"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+class Clients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scope = devices("solo")
+        (device,) = cls.scope.__enter__()
+        device.start()
+        device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
+        cls.environment = dict(os.environ, OPENAI_BASE_URL=f"http://127.0.0.1:{device.port}/v1", OPENAI_API_KEY=device.token)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scope.__exit__(None, None, None)
+
+    def passes(self, *command: str):
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=240)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        print((done.stdout + done.stderr)[-400:])
+
+    def test_openai_for_javascript(self):
+        folder = prepared("setup-js")
+        self.passes(f"{folder}/node", "--test", f"{folder}/openai.test.mjs")
+
+    def test_openai_for_python(self):
+        self.passes(prepared("setup-python"), str(SOURCE / "tests/clients/openai_test.py"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
