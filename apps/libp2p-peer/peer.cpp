@@ -10,6 +10,8 @@ namespace plexus::peer {
 
 namespace {
 
+constexpr std::size_t echo_chunk = 64 * 1024;
+
 crypto::KeyPair fresh_key(Env& env)
 {
     auto seed = crypto::Secret32{};
@@ -63,6 +65,25 @@ Task<Result<void>> Peer::listen(std::string address)
         co_await terminated_.wait();
     }
     co_return Result<void>{};
+}
+
+Task<> serve_echo(std::unique_ptr<host::Stream> stream)
+{
+    auto buffer = Bytes(echo_chunk);
+    for (;;) {
+        auto const count = co_await stream->read_some(buffer);
+        if (!count) {
+            co_return;
+        }
+        if (*count == 0) {
+            break;
+        }
+        auto const written = co_await stream->write(ByteView(buffer).first(*count));
+        if (!written) {
+            co_return;
+        }
+    }
+    std::ignore = co_await stream->close_write();
 }
 
 Result<Target> parse_target(std::string_view text)

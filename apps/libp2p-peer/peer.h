@@ -47,6 +47,10 @@ private:
     bool terminate_ = false;
 };
 
+/// Sends back what it gets until the other side ends its direction. tests/conformance/README.md.
+inline constexpr auto echo_protocol = "/plexus/test-echo/1";
+Task<> serve_echo(std::unique_ptr<host::Stream> stream);
+
 struct Target {
     host::PeerId peer;
     host::Multiaddr address;

@@ -11,8 +11,6 @@ using host::Stream;
 
 namespace {
 
-/// Sends back what it gets, then ends.
-constexpr auto echo_protocol = "/plexus/test-echo/1";
 constexpr std::size_t chunk = 64 * 1024;
 constexpr std::size_t small_message = 4096;
 constexpr auto step_limit = std::chrono::seconds(20);
@@ -22,25 +20,6 @@ struct Steps {
     std::size_t echo_bytes = 64 << 20;
     std::size_t streams = 200;
 };
-
-Task<> serve_echo(std::unique_ptr<Stream> stream)
-{
-    auto buffer = Bytes(chunk);
-    for (;;) {
-        auto const count = co_await stream->read_some(buffer);
-        if (!count) {
-            co_return;
-        }
-        if (*count == 0) {
-            break;
-        }
-        auto const written = co_await stream->write(ByteView(buffer).first(*count));
-        if (!written) {
-            co_return;
-        }
-    }
-    std::ignore = co_await stream->close_write();
-}
 
 struct Digests {
     crypto::Sha256 sent, received;

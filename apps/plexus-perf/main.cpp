@@ -90,7 +90,7 @@ public:
             if (!connected) {
                 co_return connected;
             }
-            auto const done = co_await exchange(1, 1);
+            auto const done = co_await echo_byte();
             if (!done) {
                 co_return done;
             }
@@ -107,6 +107,20 @@ private:
     host::Host& host() { return peer_.host(); }
     Time now() { return peer_.env().now(); }
     Deadline soon() { return peer_.env().deadline_in(transfer_limit); }
+
+    Task<Result<void>> echo_byte()
+    {
+        auto const stream = co_await host().open_stream(target_.peer, echo_protocol, soon());
+        if (!stream) {
+            co_return std::unexpected(stream.error());
+        }
+        auto byte = std::array{std::byte{1}};
+        auto const sent = co_await (*stream)->write(byte);
+        if (!sent) {
+            co_return sent;
+        }
+        co_return co_await stream::read_exactly(**stream, byte);
+    }
 
     Task<Result<void>> exchange(std::uint64_t upload, std::uint64_t download)
     {
@@ -174,6 +188,7 @@ int main(int argc, char** argv)
     auto peer = Peer{};
     if (*listen) {
         peer.host().handle(perf_protocol, Admission::member, serve_perf);
+        peer.host().handle(echo_protocol, Admission::member, serve_echo);
         return peer.run(peer.listen(address));
     }
     auto const target = parse_target(address);

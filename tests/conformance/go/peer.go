@@ -309,7 +309,14 @@ func firstByte(ctx context.Context, node host.Host, to peer.AddrInfo, count int)
 		if err := node.Connect(ctx, to); err != nil {
 			return err
 		}
-		if err := perf(ctx, node, to.ID, 1, 1); err != nil {
+		stream, err := node.NewStream(ctx, to.ID, echoProtocol)
+		if err != nil {
+			return err
+		}
+		if _, err := stream.Write(make([]byte, 1)); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(stream, make([]byte, 1)); err != nil {
 			return err
 		}
 		print(line{"first_byte_milliseconds": milliseconds(time.Since(start))})

@@ -29,7 +29,7 @@ async function makeNode (listen) {
     streamMuxers: [yamux()],
     services: { identify: identify(), ping: ping() },
     connectionMonitor: { enabled: false },
-    connectionManager: { reconnectRetries: 0 }
+    connectionManager: { reconnectRetries: 0, inboundConnectionThreshold: 10000 }
   })
 }
 
@@ -191,7 +191,12 @@ async function runFirstByte (node, address, count) {
   for (let number = 0; number < count; ++number) {
     const start = now()
     const connection = await node.dial(multiaddr(address))
-    await perf(connection, 1, 1)
+    const stream = await connection.newStream(echoProtocol)
+    await new Promise((resolve, reject) => {
+      stream.addEventListener('message', resolve)
+      stream.addEventListener('close', reject)
+      stream.send(new Uint8Array(1))
+    })
     print({ first_byte_milliseconds: now() - start })
     await connection.close()
   }

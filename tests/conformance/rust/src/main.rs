@@ -332,7 +332,10 @@ async fn first_byte(mut node: Node, count: usize) -> Outcome {
     for _ in 0..count {
         let start = Instant::now();
         node.connect().await?;
-        perf(&mut node, 1, 1).await?;
+        let mut stream = node.streams.open_stream(node.peer, ECHO).await?;
+        stream.write_all(&[0]).await?;
+        stream.flush().await?;
+        stream.read_exact(&mut [0]).await?;
         print(json!({"first_byte_milliseconds": milliseconds(start)}));
         node.disconnect().await?;
     }
