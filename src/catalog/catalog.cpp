@@ -60,7 +60,7 @@ public:
     std::vector<Holder> who_holds(std::string_view name) const override;
     void forget(PeerId const& device) override;
     void on_change(std::function<void()> action) override { actions_.push_back(std::move(action)); }
-    Task<> stop() override { return tasks_.join(); }
+    Task<> stop() override;
 
 private:
     struct Incoming {
@@ -110,6 +110,12 @@ void CatalogImpl::start(host::Host& host)
         }
     }
     tasks_.spawn("watch free memory", watch_memory());
+}
+
+Task<> CatalogImpl::stop()
+{
+    actions_.clear();
+    co_await tasks_.join();
 }
 
 void CatalogImpl::set_models(std::vector<Model> models)

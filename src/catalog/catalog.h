@@ -69,7 +69,7 @@ public:
     /// Drops what is known of a device that is no member any more.
     virtual void forget(PeerId const& device) = 0;
 
-    /// Called on the loop after an entry has changed. Must not call `stop`.
+    /// Called on the loop after an entry has changed, until `stop`, which it must not call.
     virtual void on_change(std::function<void()> action) = 0;
 
     /// Joins all tasks. Must be awaited before destruction, before the host's `stop()`.
