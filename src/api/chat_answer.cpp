@@ -159,6 +159,16 @@ std::string AnswerAssembler::finish()
     return json::serialize(answer);
 }
 
+std::string with_model_name(std::string chunk, std::string_view name)
+{
+    // Text in a chunk has its quotes escaped, so these bytes can only be the field.
+    constexpr auto engine_word = std::string_view(R"("model":"model")");
+    if (auto const place = chunk.find(engine_word); place != std::string::npos) {
+        chunk.replace(place, engine_word.size(), "\"model\":" + json::serialize(json::string(name)));
+    }
+    return chunk;
+}
+
 std::string chunk_for_client(std::string chunk, bool include_usage)
 {
     if (include_usage || chunk.find("\"usage\"") == std::string::npos) {

@@ -28,6 +28,9 @@ private:
     std::unique_ptr<State> state_;
 };
 
+/// The chunk with the name by which the client asked, in place of the engine's own word for its model.
+std::string with_model_name(std::string chunk, std::string_view name);
+
 /// The chunk as a streaming client wants it: without `usage` unless asked for; empty if nothing of it is left.
 std::string chunk_for_client(std::string chunk, bool include_usage);
 

@@ -105,7 +105,7 @@ Task<int> Completion::answer_whole()
 {
     auto assembler = AnswerAssembler();
     for (;;) {
-        auto const event = co_await answer_->next();
+        auto event = co_await answer_->next();
         if (!event) {
             co_return co_await end_with(event.error());
         }
@@ -116,7 +116,7 @@ Task<int> Completion::answer_whole()
         if (event->kind != AnswerEvent::Kind::chunk) {
             continue;
         }
-        if (auto const added = assembler.add(event->text); !added) {
+        if (auto const added = assembler.add(with_model_name(std::move(event->text), request_.model)); !added) {
             co_return co_await end_with(Error{ErrorKind::refused, added.error().text});
         }
     }
@@ -155,7 +155,7 @@ Task<Result<void>> Completion::pass_on(AnswerEvent event)
     note(event);
     auto piece = std::string{};
     if (event.kind == AnswerEvent::Kind::chunk) {
-        auto chunk = chunk_for_client(std::move(event.text), request_.include_usage);
+        auto chunk = chunk_for_client(with_model_name(std::move(event.text), request_.model), request_.include_usage);
         piece = chunk.empty() ? std::string{} : fmt::format("data: {}\n\n", chunk);
     } else if (event.kind == AnswerEvent::Kind::routed) {
         piece = fmt::format(": plexus-route {}\n\n", event.route.device);

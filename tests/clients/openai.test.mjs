@@ -10,7 +10,7 @@ test('lists models', async () => {
   const models = []
   for await (const model of client.models.list()) models.push(model)
 
-  assert.deepEqual(models.map(model => model.id), ['tiny'])
+  assert.deepEqual(models.map(model => model.id), ['tiny', 'tools'])
   assert.equal((await client.models.retrieve('tiny')).object, 'model')
 })
 
@@ -18,6 +18,7 @@ test('chats', async () => {
   const answer = await client.chat.completions.create(question)
 
   assert.equal(answer.object, 'chat.completion')
+  assert.equal(answer.model, 'tiny')
   assert.ok(answer.choices[0].message.content.length > 0)
   assert.ok(['stop', 'length'].includes(answer.choices[0].finish_reason))
   assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens)
@@ -50,7 +51,7 @@ test('passes tools through', async () => {
                 parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
   }]
   const answer = await client.chat.completions.create({
-    ...question, max_tokens: 64, tools, tool_choice: 'required',
+    ...question, model: 'tools', max_tokens: 256, tools, tool_choice: 'required',
     messages: [{ role: 'user', content: 'What is the weather in Paris?' }],
   })
 

@@ -19,13 +19,14 @@ class Client(unittest.TestCase):
         self.addCleanup(self.client.close)
 
     def test_lists_models(self):
-        self.assertEqual([model.id for model in self.client.models.list()], ["tiny"])
+        self.assertEqual([model.id for model in self.client.models.list()], ["tiny", "tools"])
         self.assertEqual(self.client.models.retrieve("tiny").object, "model")
 
     def test_chats(self):
         answer = self.client.chat.completions.create(**QUESTION)
 
         self.assertTrue(answer.choices[0].message.content)
+        self.assertEqual(answer.model, "tiny")
         self.assertIn(answer.choices[0].finish_reason, ("stop", "length"))
         self.assertEqual(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens)
 
@@ -42,7 +43,7 @@ class Client(unittest.TestCase):
                 "function": {"name": "weather", "description": "The weather of a city",
                              "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
                                             "required": ["city"]}}}
-        question = QUESTION | {"max_tokens": 64, "tools": [tool], "tool_choice": "required",
+        question = QUESTION | {"model": "tools", "max_tokens": 256, "tools": [tool], "tool_choice": "required",
                                "messages": [{"role": "user", "content": "What is the weather in Paris?"}]}
         (call,) = self.client.chat.completions.create(**question).choices[0].message.tool_calls
 

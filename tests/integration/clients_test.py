@@ -4,6 +4,7 @@ import subprocess
 import unittest
 
 from mesh_testing import DEFAULT_MODEL, SOURCE, devices
+from tool_model import write_tool_model
 
 
 def prepared(tool: str) -> str:
@@ -18,6 +19,8 @@ class Clients(unittest.TestCase):
         (device,) = cls.scope.__enter__()
         device.start()
         device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
+        write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf")
+        device.plexus("model", "import", str(device.home / "tools.gguf"), "--name", "tools")
         cls.environment = dict(os.environ, OPENAI_BASE_URL=f"http://127.0.0.1:{device.port}/v1", OPENAI_API_KEY=device.token)
 
     @classmethod

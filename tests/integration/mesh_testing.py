@@ -172,12 +172,12 @@ def network(*names: str):
         run("ip", "-n", middle, "link", "set", "br0", "up")
         for index, (name, space) in enumerate(spaces.items()):
             run("ip", "netns", "add", space)
-            run("ip", "netns", "exec", space, "sysctl", "-qw", "net.ipv4.tcp_congestion_control=cubic")
             run("ip", "-n", space, "link", "set", "lo", "up")
             run("ip", "-n", middle, "link", "add", f"port{index}", "type", "veth", "peer", "name", "eth0", "netns", space)
             run("ip", "-n", middle, "link", "set", f"port{index}", "master", "br0", "up")
             run("ip", "-n", space, "addr", "add", f"10.77.0.{index + 1}/24", "dev", "eth0")
             run("ip", "-n", space, "link", "set", "eth0", "up")
+            run("ip", "-n", space, "route", "replace", "10.77.0.0/24", "dev", "eth0", "congctl", "cubic")
         yield {name: (space, f"10.77.0.{index + 1}") for index, (name, space) in enumerate(spaces.items())}, middle
     finally:
         for space in [*spaces.values(), middle]:

@@ -100,7 +100,7 @@ class OneDevice(unittest.TestCase):
             done = self.device.plexus("model", "import", str(file), check=False)
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn("cannot be used", done.stderr)
-        self.assertEqual(len(self.device.json("model", "ls")["models"]), 1)
+        self.assertEqual(len(self.device.json("model", "ls")), 1)
         self.assertEqual(list((self.device.home / "data/models/partial").iterdir()), [])
 
     def test_a_killed_engine_gives_a_typed_error_and_the_next_request_is_answered(self):
@@ -163,7 +163,7 @@ class Starting(unittest.TestCase):
             self.assertEqual(device.json("status")["device_id"], first["device_id"])
             self.assertEqual(device.json("status")["mesh_id"], first["mesh_id"])
             self.assertEqual(device.token, token)
-            self.assertEqual(device.json("model", "ls")["models"][0]["id"], "tiny")
+            self.assertEqual(device.json("model", "ls")[0]["id"], "tiny")
 
     def test_secrets_are_for_the_owner_only(self):
         with devices("solo") as (device,):
@@ -214,7 +214,7 @@ class Starting(unittest.TestCase):
                 done = device.plexus("model", "import", DEFAULT_MODEL, check=False)
                 self.assertEqual(done.returncode, 1, done.stderr)
                 self.assertIn("free", done.stderr)
-                self.assertEqual(device.json("model", "ls")["models"], [])
+                self.assertEqual(device.json("model", "ls"), [])
                 self.assertEqual([file for file in (data / "models").rglob("*") if file.is_file()], [])
                 self.assertTrue(device.json("status")["ready"])
                 device.stop()

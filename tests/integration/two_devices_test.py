@@ -36,7 +36,7 @@ class TwoDevices(unittest.TestCase):
         began = time.monotonic()
         cls.joined = cls.a.plexus("join", cls.link).stdout
         cls.join_seconds = time.monotonic() - began
-        eventually(lambda: cls.a.json("model", "ls")["models"])
+        eventually(lambda: cls.a.json("model", "ls"))
 
     @classmethod
     def tearDownClass(cls):
@@ -53,7 +53,7 @@ class TwoDevices(unittest.TestCase):
         print(f"joined in {self.join_seconds:.2f} s")
         self.assertIn("2 devices", self.joined)
         for device in (self.a, self.b):
-            names = {each["name"]: each["state"] for each in device.json("device", "ls")["devices"]}
+            names = {each["name"]: each["state"] for each in device.json("device", "ls")}
             self.assertEqual(names, {"a": "ready", "b": "ready"})
         self.assertEqual(self.a.json("status")["mesh_id"], self.b.json("status")["mesh_id"])
 
@@ -81,7 +81,7 @@ class TwoDevices(unittest.TestCase):
         with capture(self.places["a"][0], "eth0") as recording:
             self.a.kill()
             self.a.start()
-            eventually(lambda: self.a.json("model", "ls")["models"])
+            eventually(lambda: self.a.json("model", "ls"))
             answer = self.a.chat(QUESTION, stream=True)
 
         self.assertIn(b"/multistream/1.0.0", recording.bytes)
@@ -97,7 +97,7 @@ class TwoDevices(unittest.TestCase):
 
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("plexus invite", done.stderr)
-        self.assertEqual(len(self.c.json("device", "ls")["devices"]), 1)
+        self.assertEqual(len(self.c.json("device", "ls")), 1)
 
     def test_an_expired_or_broken_invite_is_refused_with_a_sentence(self):
         link = self.b.plexus("invite", "--ttl", "1s", "--no-wait").stdout.strip()
@@ -111,7 +111,7 @@ class TwoDevices(unittest.TestCase):
             self.assertIn("plexus invite", done.stderr)
 
     def test_an_unpaired_daemon_gets_nothing(self):
-        self.assertEqual(self.c.json("model", "ls")["models"], [])
+        self.assertEqual(self.c.json("model", "ls"), [])
         host, port = self.mesh_address(self.b)
         peer = self.b.json("status")["device_id"]
         probe = [*self.c.prefix, str(PROGRAMS / "plexus-interop"), "dial", f"/ip4/{host}/tcp/{port}/p2p/{peer}"]
