@@ -245,10 +245,14 @@ TEST_CASE("catalog: a late word of an earlier life does not replace the present 
         ghost.sequence += 100;
         ghost.running = 99;
 
+        auto changes = 0;
+        pair.left->catalog->on_change([&] { ++changes; });
+
         auto stream = co_await open_by_hand(*pair.right, *pair.left);
         co_await write(*stream, ghost);
         co_await sleep_for(pair.left_env, 1s);
 
+        CHECK(changes == 0);
         CHECK(pair.left->view(*pair.right)->running == 0);
     };
     pair.run(task());

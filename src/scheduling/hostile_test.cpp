@@ -178,6 +178,32 @@ TEST_CASE("hostile requester: a word after Start, or an end, cancels the task")
     }
 }
 
+TEST_CASE("hostile requester: one that stays beyond the limit it named is told so")
+{
+    auto mesh = Mesh(2);
+    auto task = [&]() -> Task<> {
+        mesh.right.runner.script = {.chunks = 1000, .pause = 1h};
+        auto start = Start{};
+        start.limit = 3s;
+        auto stream = co_await open_by_hand(mesh.left, mesh.right);
+        auto const begin = mesh.world.now();
+        auto const first = co_await answer_to(*stream, stream::frame_message(encode(start)));
+        REQUIRE(first);
+        auto reader = ReplyReader{};
+        auto reply = reader.take(encode(*first));
+        while (reply && !std::holds_alternative<Failed>(*reply)) {
+            auto const message = co_await stream::read_message(*stream, max_reply_bytes);
+            REQUIRE(message);
+            reply = reader.take(*message);
+        }
+        REQUIRE(reply);
+        CHECK(std::get<Failed>(*reply).error.kind == ErrorKind::timed_out);
+        CHECK(mesh.world.now() - begin < 3100ms);
+        CHECK(mesh.right.runner.alive == 0);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("hostile requester: Starts that never come whole are few, end after a while, and leave room for others")
 {
     auto limits = Limits{};

@@ -223,6 +223,24 @@ TEST_CASE("task: the fault of the request is not tried on another device; a devi
     }
 }
 
+TEST_CASE("task: an answer that has begun does not begin again on another device")
+{
+    auto mesh = Mesh(3);
+    auto task = [&]() -> Task<> {
+        mesh.right.catalog->set_models({model("tiny")});
+        mesh.third.catalog->set_models({model("tiny")});
+        mesh.right.catalog->observe(model("tiny").digest, 1000, 10'000);
+        mesh.right.runner.script = {.chunks = 10, .fails_at = 4};
+        co_await sleep_for(mesh.left.env, 1s);
+        auto const outcome = co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny")));
+        REQUIRE(outcome.error);
+        CHECK(outcome.error->kind == ErrorKind::closed);
+        CHECK(outcome.chunks.size() == 4);
+        CHECK(mesh.third.runner.started == 0);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("task: the model loads for as long as it takes, and the requester is told all the while")
 {
     auto mesh = Mesh(2);
@@ -351,6 +369,27 @@ TEST_CASE("task: a requester that does not read stops the engine soon, and its t
     }
 }
 
+TEST_CASE("task: a member that does not read gives its place back after a while")
+{
+    auto limits = Limits{};
+    limits.running = 1;
+    limits.queued = 0;
+    auto mesh = Mesh(3, 1, limits);
+    auto task = [&]() -> Task<> {
+        mesh.right.runner.script = {.chunks = 1000, .chunk_bytes = 10'000, .pause = 1ms};
+        mesh.right.catalog->set_models({model("tiny")});
+        co_await sleep_for(mesh.left.env, 1s);
+        auto running = co_await begin(mesh.left, "tiny", 1);
+        co_await sleep_for(mesh.left.env, 30s);
+        auto const refused = co_await finish(mesh.left.env, mesh.right.scheduler->start(ask("tiny")));
+        REQUIRE(refused.error);
+        CHECK(refused.error->kind == ErrorKind::unavailable);
+        co_await sleep_for(mesh.left.env, 35s);
+        CHECK_FALSE((co_await finish(mesh.left.env, mesh.right.scheduler->start(ask("tiny")))).error);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("task: a slow reader gets all chunks in the end")
 {
     auto mesh = Mesh(2);
@@ -460,4 +499,23 @@ TEST_CASE("model names: of several models with one name the local one counts, el
         CHECK(here.events.at(0).route.model == model("tiny", "own").digest);
     };
     mesh.run(task());
+}
+
+TEST_CASE("task: the same seed gives the same run, event by event")
+{
+    auto const trace = [](std::uint64_t seed) {
+        auto mesh = Mesh(3, seed);
+        auto task = [&]() -> Task<> {
+            mesh.right.catalog->set_models({model("tiny")});
+            mesh.third.catalog->set_models({model("tiny")});
+            co_await sleep_for(mesh.left.env, 1s);
+            for (auto count = 0; count < 5; ++count) {
+                CHECK_FALSE((co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny")))).error);
+            }
+        };
+        mesh.run(task());
+        return mesh.world.trace_hash();
+    };
+    CHECK(trace(11) == trace(11));
+    CHECK(trace(11) != trace(12));
 }
