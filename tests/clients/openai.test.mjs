@@ -50,14 +50,19 @@ test('passes tools through', async () => {
     function: { name: 'weather', description: 'The weather of a city',
                 parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
   }]
-  const answer = await client.chat.completions.create({
-    ...question, model: 'tools', max_tokens: 256, tools, tool_choice: 'required',
-    messages: [{ role: 'user', content: 'What is the weather in Paris?' }],
-  })
+  const asked = [{ role: 'user', content: 'What is the weather in Paris?' }]
+  const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Paris"}' } }
+  const told = [...asked, { role: 'assistant', content: null, tool_calls: [call] },
+                { role: 'tool', tool_call_id: 'call_1', content: 'Sunny, 21 degrees' }]
+  const promptTokens = async (messages, fields) => {
+    const body = { ...question, model: 'tools', max_tokens: 8, messages, ...fields }
+    return (await client.chat.completions.create(body)).usage.prompt_tokens
+  }
 
-  const [call] = answer.choices[0].message.tool_calls
-  assert.equal(call.function.name, 'weather')
-  assert.equal(typeof JSON.parse(call.function.arguments).city, 'string')
+  const plain = await promptTokens(asked, {})
+  const withTool = await promptTokens(asked, { tools, tool_choice: 'auto' })
+  assert.ok(withTool > plain + 50)
+  assert.ok(await promptTokens(told, { tools }) > withTool + 10)
 })
 
 test('stops when the caller leaves', async () => {

@@ -1,5 +1,4 @@
 """The official OpenAI client for Python against a running device. Run by clients_test.py."""
-import json
 import os
 import unittest
 
@@ -43,12 +42,18 @@ class Client(unittest.TestCase):
                 "function": {"name": "weather", "description": "The weather of a city",
                              "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
                                             "required": ["city"]}}}
-        question = QUESTION | {"model": "tools", "max_tokens": 256, "tools": [tool], "tool_choice": "required",
-                               "messages": [{"role": "user", "content": "What is the weather in Paris?"}]}
-        (call,) = self.client.chat.completions.create(**question).choices[0].message.tool_calls
+        asked = [{"role": "user", "content": "What is the weather in Paris?"}]
+        called = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
+        told = [*asked, {"role": "assistant", "content": None, "tool_calls": [called]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "Sunny, 21 degrees"}]
 
-        self.assertEqual(call.function.name, "weather")
-        self.assertIsInstance(json.loads(call.function.arguments)["city"], str)
+        def prompt_tokens(messages: list, **fields) -> int:
+            question = QUESTION | {"model": "tools", "max_tokens": 8, "messages": messages, **fields}
+            return self.client.chat.completions.create(**question).usage.prompt_tokens
+
+        plain, with_tool = prompt_tokens(asked), prompt_tokens(asked, tools=[tool], tool_choice="auto")
+        self.assertGreater(with_tool, plain + 50)
+        self.assertGreater(prompt_tokens(told, tools=[tool]), with_tool + 10)
 
     def test_raises_typed_errors(self):
         with self.assertRaises(openai.NotFoundError) as caught:

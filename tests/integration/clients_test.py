@@ -1,5 +1,6 @@
 """The official OpenAI clients, in JavaScript and Python, against a real device."""
 import os
+import pathlib
 import subprocess
 import unittest
 
@@ -19,7 +20,9 @@ class Clients(unittest.TestCase):
         (device,) = cls.scope.__enter__()
         device.start()
         device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-        write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf")
+        fetch = subprocess.run([str(SOURCE / "tools/fetch"), "--print", "llama.cpp"], capture_output=True, text=True, check=True)
+        template = pathlib.Path(fetch.stdout.strip()) / "models/templates/Qwen-Qwen2.5-7B-Instruct.jinja"
+        write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf", template.read_text())
         device.plexus("model", "import", str(device.home / "tools.gguf"), "--name", "tools")
         cls.environment = dict(os.environ, OPENAI_BASE_URL=f"http://127.0.0.1:{device.port}/v1", OPENAI_API_KEY=device.token)
 

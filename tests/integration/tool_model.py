@@ -2,28 +2,6 @@
 import pathlib
 import struct
 
-TEMPLATE = """\
-{%- if tools %}<|im_start|>system
-You may call these functions:
-<tools>
-{%- for tool in tools %}
-{{ tool | tojson }}
-{%- endfor %}
-</tools>
-Call one with <tool_call>{"name": NAME, "arguments": ARGUMENTS}</tool_call>.<|im_end|>
-{% endif -%}
-{%- for message in messages -%}
-<|im_start|>{{ message.role }}
-{% if message.content %}{{ message.content }}{% endif %}
-{%- for call in message.tool_calls or [] %}
-<tool_call>
-{"name": {{ call.function.name | tojson }}, "arguments": {{ call.function.arguments | tojson }}}
-</tool_call>
-{%- endfor %}<|im_end|>
-{% endfor -%}
-{%- if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""
-
 KEY = b"tokenizer.chat_template"
 ALIGNMENT = 32
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -59,7 +37,7 @@ class Reader:
             self.place += SIZES[kind]
 
 
-def write_tool_model(source: str, target: pathlib.Path) -> None:
+def write_tool_model(source: str, target: pathlib.Path, template: str) -> None:
     """Copies a GGUF file, its chat template replaced (ggml docs/gguf.md)."""
     data = pathlib.Path(source).read_bytes()
     reader = Reader(data)
@@ -73,7 +51,7 @@ def write_tool_model(source: str, target: pathlib.Path) -> None:
         before_value = reader.place
         reader.skip_value(kind)
         if key == KEY:
-            text = TEMPLATE.encode()
+            text = template.encode()
             head += data[begin:before_value] + struct.pack("<Q", len(text)) + text
         else:
             head += data[begin:reader.place]
