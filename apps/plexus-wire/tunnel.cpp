@@ -16,6 +16,9 @@ namespace {
 
 namespace asio = boost::asio;
 
+/// Of the device, so that packets are lost on the link as asked, not here while we wait for the processor.
+constexpr auto queued_packets = 10'000;
+
 Error system_error(std::string_view what)
 {
     auto const kind = errno == EPERM || errno == EACCES ? ErrorKind::not_allowed : errno == ENOENT ? ErrorKind::not_found : ErrorKind::io;
@@ -64,13 +67,15 @@ Result<void> bring_up(TunnelOptions const& options)
     mask.ifr_netmask = socket_address(network.netmask());
     auto mtu = request_for(options.name);
     mtu.ifr_mtu = options.mtu;
+    auto queue = request_for(options.name);
+    queue.ifr_qlen = queued_packets;
     auto up = request_for(options.name);
     up.ifr_flags = IFF_UP | IFF_RUNNING;
     auto loopback = request_for("lo");
     loopback.ifr_flags = IFF_UP;
     if (::ioctl(socket.value, SIOCSIFADDR, &address) < 0 || ::ioctl(socket.value, SIOCSIFNETMASK, &mask) < 0 ||
-        ::ioctl(socket.value, SIOCSIFMTU, &mtu) < 0 || ::ioctl(socket.value, SIOCSIFFLAGS, &up) < 0 ||
-        ::ioctl(socket.value, SIOCSIFFLAGS, &loopback) < 0) {
+        ::ioctl(socket.value, SIOCSIFMTU, &mtu) < 0 || ::ioctl(socket.value, SIOCSIFTXQLEN, &queue) < 0 ||
+        ::ioctl(socket.value, SIOCSIFFLAGS, &up) < 0 || ::ioctl(socket.value, SIOCSIFFLAGS, &loopback) < 0) {
         return std::unexpected(system_error("the device could not be set up"));
     }
     return {};
