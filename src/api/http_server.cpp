@@ -235,7 +235,8 @@ Task<> Connection::refuse(Response response)
 
 Task<Result<void>> Connection::send(std::span<ByteView const> parts)
 {
-    return with_deadline(env_, env_.deadline_in(limits_.write), socket_->write_gathered(parts));
+    auto const stalled = Alarm(env_, env_.now() + limits_.write, [this] { socket_->reset(); });
+    co_return co_await socket_->write_gathered(parts);
 }
 
 Task<Result<void>> Connection::respond(Response response)

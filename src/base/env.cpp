@@ -106,6 +106,20 @@ DeadlineGuard::~DeadlineGuard()
 
 }  // namespace detail
 
+Alarm::Alarm(Env& env, Time at, std::move_only_function<void()> action) : env_(env)
+{
+    if (at != Time::max()) {
+        timer_ = env_.start_timer(at, std::move(action));
+    }
+}
+
+Alarm::~Alarm()
+{
+    if (timer_) {
+        env_.cancel_timer(*timer_);
+    }
+}
+
 Task<> sleep_until(Env& env, Time at)
 {
     struct Sleep {

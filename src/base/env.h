@@ -195,6 +195,18 @@ public:
     Deadline deadline_in(Duration duration) const { return Deadline(now() + duration); }
 };
 
+/// Calls `action` on the loop at a time, unless it is destroyed before. Time::max() means never.
+class Alarm {
+public:
+    Alarm(Env& env, Time at, std::move_only_function<void()> action);
+    Alarm(Alarm const&) = delete;
+    ~Alarm();
+
+private:
+    Env& env_;
+    std::optional<Env::TimerId> timer_;
+};
+
 /// Waits until `at`. Cancellable.
 Task<> sleep_until(Env& env, Time at);
 Task<> sleep_for(Env& env, Duration duration);

@@ -91,9 +91,8 @@ public:
 
     Task<Result<void>> write(ByteView bytes) override
     {
-        auto const buffer = asio::buffer(bytes.data(), bytes.size());
-        auto [code, count] = co_await asio::async_write(socket_, buffer, tuple_task);
-        co_return written(code);
+        auto const parts = std::array{bytes};
+        co_return co_await write_gathered(parts);
     }
 
     Task<Result<void>> write_gathered(std::span<ByteView const> parts) override
@@ -103,8 +102,22 @@ public:
         for (auto part : parts) {
             buffers.emplace_back(part.data(), part.size());
         }
-        auto [code, count] = co_await asio::async_write(socket_, buffers, tuple_task);
-        co_return written(code);
+        // What the system takes at once costs no turn of the loop.
+        auto code = boost::system::error_code{};
+        auto taken = socket_.write_some(buffers, code);
+        if (code && code != asio::error::would_block) {
+            co_return written(code);
+        }
+        for (auto& buffer : buffers) {
+            auto const step = std::min(taken, buffer.size());
+            buffer += step;
+            taken -= step;
+        }
+        if (asio::buffer_size(buffers) == 0) {
+            co_return Result<void>{};
+        }
+        auto [ended, count] = co_await asio::async_write(socket_, buffers, tuple_task);
+        co_return written(ended);
     }
 
     Task<Result<void>> close_write() override

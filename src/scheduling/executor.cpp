@@ -13,28 +13,6 @@ using host::Stream;
 constexpr std::uint64_t fewest_prompt_tokens = 32;
 constexpr std::uint64_t fewest_completion_tokens = 8;
 
-/// Calls `action` at a time, unless it is destroyed before.
-class Alarm {
-public:
-    Alarm(Env& env, Time at, std::move_only_function<void()> action) : env_(env)
-    {
-        if (at != Time::max()) {
-            timer_ = env_.start_timer(at, std::move(action));
-        }
-    }
-    Alarm(Alarm const&) = delete;
-    ~Alarm()
-    {
-        if (timer_) {
-            env_.cancel_timer(*timer_);
-        }
-    }
-
-private:
-    Env& env_;
-    std::optional<Env::TimerId> timer_;
-};
-
 }  // namespace
 
 struct Executor::Job {

@@ -237,9 +237,9 @@ private:
     TaskEvent event_of(Reply reply)
     {
         auto event = TaskEvent{};
-        event.route = route();
         if (std::holds_alternative<Accepted>(reply)) {
             event.kind = TaskEvent::Kind::routed;
+            event.route = route();
         } else if (auto const* progress = std::get_if<Progress>(&reply)) {
             event.kind = TaskEvent::Kind::waiting;
             event.text = waiting_text(*progress);

@@ -36,7 +36,7 @@ struct TaskEvent {
     };
     Kind kind = Kind::finished;
     std::string text;
-    Route route;
+    Route route;  ///< of `routed`
     Timings timings;
 };
 
