@@ -237,13 +237,16 @@ Task<> EngineProcess::watch_loop()
             last_heard_ = env_.now();
             continue;
         }
-        if (env_.now() - last_heard_ > silence_limit) {
+        co_await sleep_for(env_, ping_interval);
+        auto const silence = answers_.empty() ? Duration::zero() : env_.now() - last_heard_;
+        if (silence > silence_limit) {
             log::warning("engine does not answer", {{"process", process_->id()}});
             finish();
             break;
         }
-        send(EngineFrameType::ping, 0, {});
-        co_await sleep_for(env_, ping_interval);
+        if (silence >= ping_interval) {  // an engine that speaks needs no question
+            send(EngineFrameType::ping, 0, {});
+        }
     }
 }
 
