@@ -177,3 +177,32 @@ TEST_CASE("simulated process: answers on its channel and reports being killed")
     };
     CHECK(world.run(task()));
 }
+
+TEST_CASE("task scope: a task that is cancelled before it could start never runs")
+{
+    auto world = sim::World(1);
+    auto scope = TaskScope(world.executor());
+    auto ran = false;
+    auto task = [](bool& noted) -> Task<> {
+        noted = true;
+        co_return;
+    };
+    scope.spawn("late", task(ran));
+    scope.cancel();
+    world.run_for(1s);
+    CHECK_FALSE(ran);
+    CHECK(scope.running() == 0);
+}
+
+TEST_CASE("task scope: a task may cancel its own scope before it has ever waited")
+{
+    auto world = sim::World(1);
+    auto scope = TaskScope(world.executor());
+    auto task = [](TaskScope& own) -> Task<> {
+        own.cancel();
+        co_return;
+    };
+    scope.spawn("rash", task(scope));
+    world.run_for(1s);
+    CHECK(scope.running() == 0);
+}

@@ -54,6 +54,7 @@ void Signal::finish(std::shared_ptr<Waiter> const& waiter, boost::system::error_
 struct TaskScope::State {
     struct Entry {
         std::string name;
+        bool started = false;
         asio::cancellation_signal cancellation;
     };
 
@@ -109,7 +110,24 @@ void TaskScope::spawn(std::string name, Task<> task)
             state->ended.notify();
         }
     };
-    asio::co_spawn(state_->executor, std::move(task),
+    // Asio lets an exception out of the loop when a coroutine is cancelled that has not suspended yet.
+    auto guarded = [](std::shared_ptr<State> state, std::shared_ptr<State::Entry> own, Task<> inner) -> Task<> {
+        own->started = true;
+        if (state->cancelled) {
+            co_return;
+        }
+        auto failure = std::exception_ptr{};
+        try {
+            co_await std::move(inner);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        co_await asio::this_coro::throw_if_cancelled(false);
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
+    };
+    asio::co_spawn(state_->executor, guarded(state_, entry, std::move(task)),
                    asio::bind_cancellation_slot(entry->cancellation.slot(), std::move(ended)));
 }
 
@@ -119,6 +137,9 @@ void TaskScope::cancel()
     state->cancelled = true;
     auto const entries = state->entries;
     for (auto const& entry : entries) {
+        if (!entry->started) {
+            continue;
+        }
         entry->cancellation.emit(asio::cancellation_type::terminal);
     }
 }
