@@ -48,6 +48,8 @@ public:
     Multiaddr const& remote_address() const { return remote_address_; }
     Endpoint local_endpoint() const { return socket_->local_endpoint(); }
     bool closed() const { return closed_; }
+    /// It takes no new streams.
+    bool is_ending() const { return closing_ || closed_; }
     std::size_t streams() const { return streams_.size(); }
     Duration round_trip() const { return session_.round_trip().value_or(Duration::zero()); }
     TaskScope& tasks() { return tasks_; }

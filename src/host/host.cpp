@@ -260,7 +260,7 @@ HostImpl::ConnectionHandle HostImpl::best_connection(PeerId const& peer) const
 {
     auto best = ConnectionHandle{};
     for (auto const& [id, connection] : connections_) {
-        if (connection->peer() == peer && !connection->closed() && (!best || connection->streams() > best->streams())) {
+        if (connection->peer() == peer && !connection->is_ending() && (!best || connection->streams() > best->streams())) {
             best = connection;
         }
     }

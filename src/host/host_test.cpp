@@ -261,6 +261,19 @@ TEST_CASE("host: ping measures the link, and a member that goes away is told onc
     mesh.run(task());
 }
 
+TEST_CASE("host: a connection that is ending is not used for what is new")
+{
+    auto mesh = Mesh();
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        mesh.left->disconnect(mesh.right->local_peer());
+        CHECK(co_await mesh.connect());
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+        CHECK((co_await exchange(*stream, to_bytes("hello"))).value() == to_bytes("hello"));
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("host: a peer that falls silent is noticed by the keep-alive")
 {
     auto mesh = Mesh(1, [] {
