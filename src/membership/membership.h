@@ -85,6 +85,7 @@ private:
     std::filesystem::path log_file() const { return folder_ / "membership.log"; }
     std::filesystem::path address_file() const { return folder_ / "addresses"; }
     Result<void> save(Log const& log);
+    void save_log();
     void load_addresses();
     void save_addresses();
 
@@ -116,6 +117,7 @@ private:
     crypto::KeyPair identity_;
     PeerId self_;
     Log log_;
+    bool is_saved_ = true;
     Invites invites_;
     std::optional<PeerId> joining_;
     host::Host* host_ = nullptr;

@@ -1,0 +1,178 @@
+#include "base/log.h"
+#include "membership/parts.h"
+
+// The log between members: /plexus/membership/1.
+
+namespace plexus::membership {
+
+using host::Admission;
+using stream::read_message;
+using stream::write_message;
+
+void add_missing(SyncMessage& message, Log const& log, std::vector<EntryId> const& known)
+{
+    for (auto const* entry : log.missing_from(known)) {
+        message.entries.push_back(entry->bytes);
+    }
+}
+
+std::vector<AddressHint> Membership::hints() const
+{
+    auto list = std::vector<AddressHint>{};
+    for (auto const& [device, standing] : log_.members()) {
+        auto addresses = device == self_ ? host_->listen_addresses() : host_->remembered_addresses(device);
+        addresses.resize(std::min(addresses.size(), max_addresses_per_device));
+        if (!addresses.empty() && list.size() < max_hints) {
+            list.push_back({.device = device, .addresses = std::move(addresses)});
+        }
+    }
+    return list;
+}
+
+SyncMessage Membership::greeting() const
+{
+    return {.mesh = log_.mesh(), .heads = log_.heads(), .entries = {}, .hints = hints()};
+}
+
+/// Takes what is new; true if members may have changed. Errors: those of a peer that breaks the rules.
+Result<bool> Membership::take(SyncMessage const& message)
+{
+    if (message.mesh && *message.mesh != log_.mesh()) {
+        return fail(ErrorKind::not_allowed, "a member speaks of another mesh");
+    }
+    auto is_news = false;
+    for (auto const& bytes : message.entries) {
+        auto taken = and_then(parse_entry(bytes), [this](Entry entry) { return log_.insert(std::move(entry)); });
+        if (!taken && taken.error().kind != ErrorKind::unavailable && taken.error().kind != ErrorKind::not_found) {
+            return std::unexpected(taken.error());
+        }
+        is_news = is_news || taken.value_or(false);
+    }
+    for (auto const& hint : message.hints) {
+        if (hint.device != self_ && log_.members().contains(hint.device)) {
+            host_->remember_addresses(hint.device, hint.addresses);
+        }
+    }
+    return is_news;
+}
+
+/// What cannot be written now is tried again by keep_in_touch.
+void Membership::save_log()
+{
+    auto const saved = save(log_);
+    is_saved_ = saved.has_value();
+    if (!saved) {
+        log::error("the membership log could not be written", {{"why", saved.error().text}});
+    }
+}
+
+/// Makes the new state last and known: on disk, at the door, to the others.
+void Membership::changed(std::optional<PeerId> from)
+{
+    save_log();
+    host_->reconsider();
+    auto told = std::set<PeerId>{self_};
+    if (from) {
+        told.insert(*from);
+    }
+    for (auto const& connection : host_->connections()) {
+        if (connection.admission == Admission::member && told.insert(connection.peer).second) {
+            exchange_with(connection.peer);
+        }
+    }
+    wake_.notify();
+    for (auto const& action : on_change_) {
+        action();
+    }
+}
+
+void Membership::exchange_with(PeerId const& peer)
+{
+    auto& exchange = exchanges_[peer];
+    if (exchange.is_running) {
+        exchange.again = true;
+        return;
+    }
+    exchange.is_running = true;
+    tasks_.spawn("exchange membership with " + peer.short_text(), run_exchanges(peer));
+}
+
+Task<> Membership::run_exchanges(PeerId peer)
+{
+    do {
+        exchanges_[peer].again = false;
+        auto const done = co_await exchange_once(peer);
+        if (done) {
+            retries_.erase(peer);
+        } else {
+            log::debug("no exchange of membership logs", {{"peer", peer.short_text()}, {"why", done.error().text}});
+        }
+    } while (exchanges_[peer].again && is_connected(peer));
+    exchanges_.erase(peer);
+    save_addresses();
+}
+
+Task<Result<void>> Membership::exchange_once(PeerId peer)
+{
+    auto const deadline = env_.deadline_in(step_limit);
+    auto opened = co_await host_->open_stream(peer, membership_protocol, deadline);
+    if (!opened) {
+        co_return std::unexpected(opened.error());
+    }
+    auto& stream = **opened;
+    auto const first = encode(greeting());
+    auto const asked = co_await with_deadline(env_, deadline, write_message(stream, first));
+    if (!asked) {
+        co_return std::unexpected(asked.error());
+    }
+    auto const bytes = co_await with_deadline(env_, deadline, read_message(stream, max_sync_bytes));
+    auto const answer = and_then(bytes, [](Bytes const& message) { return decode_sync(message); });
+    auto const is_news = and_then(answer, [this](SyncMessage const& message) { return take(message); });
+    if (!is_news) {
+        stream.reset();
+        co_return std::unexpected(is_news.error());
+    }
+    if (*is_news) {
+        changed(peer);
+    }
+    auto last = SyncMessage{.mesh = log_.mesh(), .heads = {}, .entries = {}, .hints = {}};
+    add_missing(last, log_, answer->heads);
+    auto const last_bytes = encode(last);
+    auto const told = co_await with_deadline(env_, deadline, write_message(stream, last_bytes));
+    if (!told) {
+        co_return std::unexpected(told.error());
+    }
+    co_return co_await stream.close_write();
+}
+
+Task<> Membership::serve_exchange(std::unique_ptr<host::Stream> stream)
+{
+    auto const peer = stream->peer();
+    auto const deadline = env_.deadline_in(step_limit);
+    for (auto step = 0; step < 2; ++step) {
+        auto const bytes = co_await with_deadline(env_, deadline, read_message(*stream, max_sync_bytes));
+        auto const message = and_then(bytes, [](Bytes const& content) { return decode_sync(content); });
+        auto const is_news = and_then(message, [this](SyncMessage const& content) { return take(content); });
+        if (!is_news) {
+            log::warning("a member broke the exchange of membership logs",
+                         {{"peer", peer.short_text()}, {"why", is_news.error().text}});
+            stream->reset();
+            co_return;
+        }
+        if (*is_news) {
+            changed(peer);
+        }
+        if (step == 0) {
+            auto answer = greeting();
+            add_missing(answer, log_, message->heads);
+            auto const answer_bytes = encode(answer);
+            auto const told = co_await with_deadline(env_, deadline, write_message(*stream, answer_bytes));
+            if (!told) {
+                co_return;
+            }
+        }
+    }
+    std::ignore = co_await stream->close_write();
+}
+
+}  // namespace plexus::membership

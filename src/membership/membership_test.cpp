@@ -1,0 +1,375 @@
+#include <doctest/doctest.h>
+
+#include "membership/membership_testing.h"
+#include "stream/messages.h"
+
+using namespace plexus;
+using namespace plexus::membership;
+using namespace std::chrono_literals;
+using host::Admission;
+
+namespace {
+
+struct Mesh {
+    sim::World world;
+    TestDevice a{world, "a"}, b{world, "b"}, c{world, "c"};
+
+    explicit Mesh(std::uint64_t seed = 1) : world(seed) {}
+
+    /// Runs `task`, then stops all devices.
+    void run(Task<> task)
+    {
+        auto whole = [](Mesh& mesh, Task<> inner) -> Task<> {
+            auto failure = std::exception_ptr{};
+            try {
+                co_await std::move(inner);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            for (auto* device : {&mesh.a, &mesh.b, &mesh.c}) {
+                co_await device->stop();
+            }
+            if (failure) {
+                std::rethrow_exception(failure);
+            }
+        };
+        REQUIRE(world.run(whole(*this, std::move(task))));
+    }
+
+    Task<> wait(Duration duration) { return sleep_for(a.env, duration); }
+
+    /// The link of a new invite of `device`.
+    static std::string link_of(TestDevice& device, Duration lifetime = 5min)
+    {
+        return device.membership->invite(Role::member, lifetime).value().link;
+    }
+};
+
+using Names = std::vector<std::string>;
+
+/// A device that is not in the log and speaks `protocol` by hand.
+Task<Result<Bytes>> say(TestDevice& from, TestDevice& to, std::string protocol, Bytes message)
+{
+    auto stream = co_await from.host->open_stream(to.id(), std::move(protocol), from.soon());
+    if (!stream) {
+        co_return std::unexpected(stream.error());
+    }
+    auto const written = co_await stream::write_message(**stream, message);
+    if (!written) {
+        co_return std::unexpected(written.error());
+    }
+    co_return co_await with_deadline(from.env, from.soon(), stream::read_message(**stream, 4096));
+}
+
+}  // namespace
+
+TEST_CASE("pairing: with a link a device becomes a member, and both stay connected")
+{
+    auto mesh = Mesh();
+    auto task = [&]() -> Task<> {
+        auto const joined = co_await mesh.b.join(Mesh::link_of(mesh.a));
+        CHECK(joined.value() == mesh.a.id());
+        co_await mesh.wait(2s);
+        CHECK(mesh.a.names() == Names{"a", "b"});
+        CHECK(mesh.b.names() == Names{"a", "b"});
+        CHECK(mesh.b.membership->mesh_id() == mesh.a.membership->mesh_id());
+        CHECK(mesh.b.membership->find(mesh.b.id())->role == Role::member);
+        CHECK(mesh.a.is_connected_to(mesh.b));
+        CHECK(mesh.b.is_connected_to(mesh.a));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: a third device becomes known to all and finds all")
+{
+    auto mesh = Mesh(2);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(10s);
+        for (auto* device : {&mesh.a, &mesh.b, &mesh.c}) {
+            CHECK(device->names() == Names{"a", "b", "c"});
+        }
+        CHECK(mesh.b.is_connected_to(mesh.c));
+        CHECK(mesh.c.is_connected_to(mesh.b));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: a used invite lets nobody else in")
+{
+    auto mesh = Mesh(3);
+    auto task = [&]() -> Task<> {
+        auto const used = Mesh::link_of(mesh.a);
+        auto const open = Mesh::link_of(mesh.a);
+        CHECK(co_await mesh.b.join(used));
+        auto const again = co_await mesh.c.join(used);
+        CHECK(again.error().kind == ErrorKind::not_allowed);
+        CHECK(again.error().text.find("used already") != std::string::npos);
+        CHECK(mesh.c.names() == Names{"c"});
+        CHECK(co_await mesh.c.join(open));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: an expired, a withdrawn and a broken invite are refused, each with its own sentence")
+{
+    auto mesh = Mesh(4);
+    auto task = [&]() -> Task<> {
+        auto const expired = Mesh::link_of(mesh.a, 1s);
+        auto const withdrawn = mesh.a.membership->invite(Role::member, 5min).value();
+        CHECK(mesh.a.membership->withdraw(withdrawn.id));
+        co_await mesh.wait(3s);
+        auto const late = co_await mesh.b.join(expired);
+        CHECK(late.error().kind == ErrorKind::timed_out);
+        auto const gone = co_await mesh.b.join(withdrawn.link);
+        CHECK(gone.error().kind == ErrorKind::not_allowed);
+        auto const broken = co_await mesh.b.join(expired.substr(0, expired.size() - 3));
+        CHECK(broken.error().kind == ErrorKind::malformed);
+        auto const own = co_await mesh.a.join(Mesh::link_of(mesh.a));
+        CHECK(own.error().kind == ErrorKind::malformed);
+        CHECK(mesh.a.names() == Names{"a"});
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: three wrong secrets burn the invite")
+{
+    auto mesh = Mesh(5);
+    auto task = [&]() -> Task<> {
+        auto const text = Mesh::link_of(mesh.a);
+        auto wrong = InviteLink::parse(text).value();
+        wrong.secret[0] ^= std::byte{1};
+        for (auto count = 0; count < max_wrong_proofs; ++count) {
+            CHECK((co_await mesh.b.join(wrong.text())).error().kind == ErrorKind::not_allowed);
+        }
+        CHECK(mesh.a.membership->invites().empty());
+        CHECK((co_await mesh.b.join(text)).error().kind == ErrorKind::not_allowed);
+        CHECK(mesh.a.names() == Names{"a"});
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: a recorded proof is worth nothing in another pairing")
+{
+    auto mesh = Mesh(6);
+    auto task = [&]() -> Task<> {
+        auto const link = InviteLink::parse(Mesh::link_of(mesh.a)).value();
+        auto transcript = PairingTranscript{.joiner = mesh.b.id(),
+                                            .host = mesh.a.id(),
+                                            .invite_id = link.invite_id,
+                                            .name = "b",
+                                            .joiner_nonce = Bytes(nonce_bytes),
+                                            .host_nonce = Bytes(nonce_bytes)};
+        auto const recorded = transcript.proof_of(PairingTranscript::Side::joiner, link.secret);
+
+        transcript.host_nonce = Bytes(nonce_bytes, std::byte{1});
+        CHECK(transcript.proof_of(PairingTranscript::Side::joiner, link.secret) != recorded);
+        CHECK(transcript.proof_of(PairingTranscript::Side::host, link.secret) != recorded);
+        transcript.host_nonce = Bytes(nonce_bytes);
+        transcript.joiner = mesh.c.id();
+        CHECK(transcript.proof_of(PairingTranscript::Side::joiner, link.secret) != recorded);
+        co_return;
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: a device that is in a mesh with others does not join another")
+{
+    auto mesh = Mesh(7);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        auto const result = co_await mesh.b.join(Mesh::link_of(mesh.c));
+        CHECK(result.error().kind == ErrorKind::conflict);
+        CHECK(mesh.b.membership->invite(Role::member, 5min).error().kind == ErrorKind::not_allowed);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: a connection that breaks at any moment leaves the joiner in one mesh or the other, never between")
+{
+    for (auto delay = 0ms; delay < 260ms; delay += 10ms) {
+        auto mesh = Mesh(static_cast<std::uint64_t>(100 + delay.count()));
+        mesh.world.set_default_link({.delay = 10ms, .jitter = {}});
+        auto task = [&]() -> Task<> {
+            auto cutter = [&]() -> Task<> {
+                co_await sleep_for(mesh.c.env, delay);
+                mesh.a.host->disconnect(mesh.b.id());
+            };
+            auto scope = TaskScope(mesh.c.env.executor());
+            scope.spawn("cutter", cutter());
+            auto const joined = co_await mesh.b.join(Mesh::link_of(mesh.a));
+            co_await scope.join();
+            co_await mesh.wait(20s);
+            if (joined) {
+                CHECK(mesh.b.names() == Names{"a", "b"});
+                CHECK(mesh.a.names() == Names{"a", "b"});
+                CHECK(mesh.a.is_connected_to(mesh.b));
+            } else {
+                CHECK(mesh.b.names() == Names{"b"});
+                CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+                CHECK(mesh.b.names() == Names{"a", "b"});
+            }
+        };
+        mesh.run(task());
+    }
+}
+
+TEST_CASE("membership: everything is there after a restart, and the devices find each other again")
+{
+    auto mesh = Mesh(8);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(2s);
+        auto const id = mesh.a.id();
+        co_await mesh.a.restart();
+        co_await mesh.b.restart();
+        CHECK(mesh.a.id() == id);
+        CHECK(mesh.a.names() == Names{"a", "b"});
+        co_await mesh.wait(10s);
+        CHECK(mesh.a.is_connected_to(mesh.b));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a stranger gets no protocol, and no connection that lasts")
+{
+    auto mesh = Mesh(9);
+    auto task = [&]() -> Task<> {
+        mesh.b.host->remember_addresses(mesh.a.id(), mesh.a.host->listen_addresses());
+        for (auto const* protocol : {membership_protocol, pairing_protocol, "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0"}) {
+            CHECK_FALSE(co_await say(mesh.b, mesh.a, protocol, to_bytes("hello")));
+        }
+        CHECK(mesh.a.host->connections().empty());
+        CHECK(mesh.b.host->connections().empty());
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: while an invite is open a stranger can speak of pairing only")
+{
+    auto mesh = Mesh(10);
+    auto task = [&]() -> Task<> {
+        auto const link = Mesh::link_of(mesh.a);
+        auto other = InviteLink::parse(link).value();
+        other.invite_id[0] ^= std::byte{1};
+        // A join that fails shows that the door is open as far as pairing.
+        CHECK((co_await mesh.b.join(other.text())).error().kind == ErrorKind::not_allowed);
+        CHECK(mesh.a.membership->admit(mesh.b.id(), host::Direction::inbound) == Admission::pairing);
+        CHECK(mesh.a.membership->admit(mesh.b.id(), host::Direction::outbound) == Admission::refused);
+        co_await mesh.wait(6min);
+        CHECK(mesh.a.membership->admit(mesh.b.id(), host::Direction::inbound) == Admission::refused);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a removed device is shown out at once, everywhere, and stays out")
+{
+    auto mesh = Mesh(11);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(10s);
+        REQUIRE(mesh.b.is_connected_to(mesh.c));
+        CHECK(mesh.a.membership->revoke(mesh.c.id()));
+        co_await mesh.wait(1s);
+        CHECK_FALSE(mesh.a.is_connected_to(mesh.c));
+        CHECK_FALSE(mesh.b.is_connected_to(mesh.c));
+        CHECK(mesh.b.names() == Names{"a", "b"});
+        co_await mesh.wait(3min);
+        CHECK_FALSE(mesh.b.is_connected_to(mesh.c));
+        CHECK_FALSE(mesh.a.is_connected_to(mesh.c));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a removed device that has not heard of it tries ever more slowly")
+{
+    auto mesh = Mesh(14);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(10s);
+        CHECK(mesh.a.membership->revoke(mesh.c.id()));
+        auto connections = 0;
+        mesh.c.host->on_member_connected([&](PeerId const&) { ++connections; });
+        co_await mesh.wait(1min);
+        CHECK(connections > 1);
+        CHECK(connections < 20);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: what the disk did not take is written later")
+{
+    auto mesh = Mesh(15);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(2s);
+        mesh.b.env.set_disk_room(0);
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(2s);
+        CHECK(mesh.b.names() == Names{"a", "b", "c"});
+        mesh.b.env.set_disk_room(1'000'000);
+        co_await mesh.wait(6s);
+        auto const bytes = mesh.b.env.disk().read_file("/data/membership.log", 100'000).value();
+        CHECK(Log::decode(bytes).value().members().size() == 3);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a log that a member makes up is refused")
+{
+    auto mesh = Mesh(12);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(2s);
+        auto foreign = Log::found(mesh.b.membership->identity(), "b", mesh.b.env.wall_now(), Bytes(16));
+        auto forged = SyncMessage{.mesh = mesh.a.membership->mesh_id(), .heads = {}, .entries = {}, .hints = {}};
+        forged.entries.push_back(foreign.missing_from({})[0]->bytes);
+        CHECK_FALSE(co_await say(mesh.b, mesh.a, membership_protocol, encode(forged)));
+        CHECK_FALSE(co_await say(mesh.b, mesh.a, membership_protocol, to_bytes("\xff\xff\xff\xff")));
+        CHECK(mesh.a.names() == Names{"a", "b"});
+        CHECK(mesh.a.is_connected_to(mesh.b));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a key that others may read, and damaged files, stop the start and are left as they are")
+{
+    auto world = sim::World(1);
+    auto& env = world.add_device("a");
+    auto const open = [&] { return Membership::open(env, "/data", "a"); };
+    REQUIRE(open());
+    auto const key = env.disk().read_file("/data/identity.key", 1000).value();
+    auto const log = env.disk().read_file("/data/membership.log", 100'000).value();
+
+    env.put_file("/data/identity.key", key, 0640);
+    CHECK(open().error().kind == ErrorKind::not_allowed);
+    CHECK(open().error().text.find("chmod 600") != std::string::npos);
+    env.put_file("/data/identity.key", to_bytes("not a key"), 0600);
+    CHECK(open().error().kind == ErrorKind::malformed);
+    env.put_file("/data/identity.key", key, 0600);
+    REQUIRE(open());
+
+    auto cut = Bytes(log.begin(), log.end() - 1);
+    env.put_file("/data/membership.log", cut, 0600);
+    CHECK(open().error().kind == ErrorKind::malformed);
+    CHECK(env.disk().read_file("/data/membership.log", 100'000).value() == cut);
+}
+
+TEST_CASE("membership: a disk that fails lets nobody in, and the invite's owner is told")
+{
+    auto mesh = Mesh(13);
+    auto task = [&]() -> Task<> {
+        auto const link = Mesh::link_of(mesh.a);
+        mesh.a.env.set_disk_room(0);
+        auto const failed = co_await mesh.b.join(link);
+        CHECK(failed.error().kind == ErrorKind::unavailable);
+        CHECK(mesh.a.names() == Names{"a"});
+        CHECK(mesh.b.names() == Names{"b"});
+        mesh.a.env.set_disk_room(1 << 20);
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+    };
+    mesh.run(task());
+}
