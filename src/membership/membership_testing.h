@@ -14,7 +14,7 @@ inline crypto::KeyPair test_key(int number)
 /// A device of a simulated world with a host and its membership.
 class TestDevice {
 public:
-    TestDevice(sim::World& world, std::string name) : world_(world), name_(name), env(world.add_device(name)) { start(); }
+    TestDevice(sim::World& world, std::string name) : name_(name), env(world.add_device(name)) { start(); }
 
     void start()
     {
