@@ -42,7 +42,7 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> range_from(std::string co
 
 simulation::RunOptions options_for(Arguments const& arguments, std::uint64_t seed)
 {
-    return {.seed = seed, .devices = arguments.devices, .trouble = std::chrono::seconds(arguments.seconds)};
+    return {.seed = seed, .devices = arguments.devices, .trouble = std::chrono::seconds(arguments.seconds), .line = {}};
 }
 
 std::string command_for(Arguments const& arguments, std::uint64_t seed)
@@ -53,7 +53,9 @@ std::string command_for(Arguments const& arguments, std::uint64_t seed)
 int run_one(Arguments const& arguments)
 {
     log::set_level(arguments.trace ? log::Level::debug : log::Level::off);
-    auto const result = simulation::run_seed(options_for(arguments, arguments.seed));
+    auto options = options_for(arguments, arguments.seed);
+    options.line = [](Duration at, std::string_view line) { fmt::print("{:9.4f} {}\n", in_seconds(at), line); };
+    auto const result = simulation::run_seed(options);
     for (auto const& finding : result.findings) {
         fmt::print("at {:.3f} s: {}: {}\n", in_seconds(finding.at), finding.invariant, finding.detail);
     }

@@ -215,6 +215,33 @@ TEST_CASE("pairing: a connection that breaks at any moment leaves the joiner in 
     }
 }
 
+TEST_CASE("pairing: a device that loses power right after it was let in finds the mesh again")
+{
+    for (auto delay = 5ms; delay < 200ms; delay += 5ms) {
+        auto mesh = Mesh(static_cast<std::uint64_t>(200 + delay.count()));
+        mesh.world.set_default_link({.delay = 10ms, .jitter = {}});
+        auto task = [&]() -> Task<> {
+            auto joining = [&]() -> Task<> { std::ignore = co_await mesh.b.join(Mesh::link_of(mesh.a)); };
+            auto scope = TaskScope(mesh.b.env.executor());
+            scope.spawn("join", joining());
+            co_await mesh.wait(delay);
+            mesh.b.env.crash();
+            co_await scope.join();
+            co_await mesh.b.stop();
+            mesh.b.host.reset();
+            mesh.b.env.restart();
+            mesh.b.start();
+            co_await mesh.wait(2min);
+            if (mesh.b.names() == Names{"a", "b"}) {
+                CHECK(mesh.a.is_connected_to(mesh.b));
+            } else {
+                CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+            }
+        };
+        mesh.run(task());
+    }
+}
+
 TEST_CASE("membership: everything is there after a restart, and the devices find each other again")
 {
     auto mesh = Mesh(8);

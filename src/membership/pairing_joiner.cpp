@@ -74,7 +74,6 @@ Task<Result<PeerId>> Membership::join(std::string text, Deadline deadline)
         co_return std::unexpected(is_plain ? error_of(PairingRefusal::unknown_invite) : error);
     }
     log::info("joined a mesh", {{"mesh", log_.mesh().text().substr(0, 12)}});
-    host_->remember_addresses(link->device, link->addresses);
     std::ignore = co_await host_->connect(link->device, link->addresses, deadline);
     changed(std::nullopt);
     co_return link->device;
@@ -129,6 +128,9 @@ Task<Result<void>> Membership::pair_with(InviteLink const& link, Deadline deadli
     }
     log_ = std::move(*log);
     std::ignore = take(accepted->mesh);
+    // On disk before anything else happens: the others do not know yet where this device is.
+    host_->remember_addresses(link.device, link.addresses);
+    save_addresses();
     std::ignore = co_await write_pairing(env_, stream, PairingMessage(Kind::done), deadline);
     std::ignore = co_await stream.close_write();
     // The other side ends when it has seen this; then both know.

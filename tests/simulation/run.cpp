@@ -1,5 +1,6 @@
 #include "simulation/run.h"
 
+#include "base/log.h"
 #include "simulation/checks.h"
 #include "simulation/faults.h"
 
@@ -13,10 +14,17 @@ constexpr auto step = 500ms;
 constexpr auto convergence_bound = 120s;
 constexpr auto recovery_bound = 30s;
 constexpr auto last_answer_bound = 60s;
+constexpr auto most_joins = 6;
 
 class Run {
 public:
-    explicit Run(RunOptions const& options) : options_(options), mesh_(options.seed), background_(mesh_.world.executor()) {}
+    explicit Run(RunOptions const& options) : options_(options), mesh_(options.seed), background_(mesh_.world.executor())
+    {
+        if (options.line) {
+            log::set_sink([this](log::Level, std::string_view line) { options_.line(mesh_.findings.elapsed(), line); });
+        }
+    }
+    ~Run() { log::set_sink({}); }
 
     RunResult all();
 
@@ -141,12 +149,11 @@ Task<> Run::join_the_rest()
 {
     auto& founder = *mesh_.devices.front();
     for (auto const& device : mesh_.devices) {
-        for (auto tries = 0; tries < 3 && !mesh_.is_member(*device) && !mesh_.revoked.contains(device->id()); ++tries) {
+        for (auto tries = 0; tries < most_joins && !mesh_.is_member(*device) && !mesh_.revoked.contains(device->id()); ++tries) {
             auto const invite = founder.device().membership().invite(membership::Role::member, 5min);
-            if (invite) {
-                std::ignore = co_await device->join(invite->link);
-            } else {
-                log::debug("no invite", {{"why", invite.error().text}});
+            auto const joined = invite && co_await device->join(invite->link);
+            if (!joined) {
+                // One from before the healing may be under way.
                 co_await sleep_for(founder.env(), 5s);
             }
         }

@@ -8,6 +8,8 @@ struct RunOptions {
     std::uint64_t seed = 1;
     std::size_t devices = 5;                          ///< honest ones; a hostile member and a stranger come on top
     Duration trouble = std::chrono::seconds(20);      ///< how long faults and attacks go on
+    /// Where the devices' log lines go; nothing set: where all go.
+    std::function<void(Duration, std::string_view)> line{};
 };
 
 struct RunResult {
