@@ -166,17 +166,17 @@ Task<> Faults::disk_recovers(SimulatedDevice& device, Duration after)
     device.env().set_disk_room(much_room);
 }
 
-/// A device that is not in the mesh yet is invited; now and then one is removed for good.
+/// An owner, of whom there are one or two, invites a device that is not in the mesh yet, or removes one for good.
 void Faults::change_members()
 {
-    auto& founder = *mesh_.devices.front();
+    auto& owner = *mesh_.devices[mesh_.below(stream_name, 2)];
     auto& device = *mesh_.devices.back();
-    if (!mesh_.is_member(founder)) {
+    if (!mesh_.is_member(owner)) {
         return;
     }
     for (auto const& other : mesh_.devices) {
         if (other->is_up() && !mesh_.is_member(*other) && !mesh_.revoked.contains(other->id())) {
-            if (auto const invite = founder.device().membership().invite(membership::Role::member, invite_lifetime)) {
+            if (auto const invite = owner.device().membership().invite(membership::Role::member, invite_lifetime)) {
                 mesh_.stranger->see_link(invite->link);
                 other->in_background("join", join(*other, invite->link));
             }
@@ -184,7 +184,7 @@ void Faults::change_members()
         }
     }
     if (mesh_.revoked.empty() && device.is_up() && mesh_.below(stream_name, 3) == 0) {
-        if (founder.device().membership().revoke(device.id())) {
+        if (owner.device().membership().revoke(device.id())) {
             mesh_.revoked.insert(device.id());
         }
     }

@@ -70,8 +70,10 @@ Task<> Run::pair_some()
     for (std::size_t number = 1; number + 1 < mesh_.devices.size(); ++number) {
         joining.push_back(mesh_.devices[number].get());
     }
+    auto const two_owners = mesh_.below("roles", 2) == 0;
     for (auto* device : joining) {
-        auto const invite = founder.invite(membership::Role::member, 5min).value();
+        auto const is_owner = two_owners && device == mesh_.devices[1].get();
+        auto const invite = founder.invite(is_owner ? membership::Role::owner : membership::Role::member, 5min).value();
         mesh_.stranger->see_link(invite.link);
         auto const joined = co_await device->join(invite.link);
         mesh_.findings.check(joined, "an invited device joins", [&] { return device->name(); });
