@@ -9,6 +9,13 @@ using host::Admission;
 using stream::read_message;
 using stream::write_message;
 
+namespace {
+
+constexpr auto first_exchange_pause = std::chrono::milliseconds(250);  // after one that failed
+constexpr auto longest_exchange_pause = std::chrono::seconds(8);
+
+}  // namespace
+
 void add_missing(SyncMessage& message, Log const& log, std::vector<EntryId> const& known)
 {
     for (auto const* entry : log.missing_from(known)) {
@@ -34,26 +41,34 @@ SyncMessage Membership::greeting() const
     return {.mesh = log_.mesh(), .heads = log_.heads(), .entries = {}, .hints = hints()};
 }
 
-/// Takes what is new; true if members may have changed. Errors: those of a peer that breaks the rules.
-Result<bool> Membership::take(SyncMessage const& message)
+/// Takes what is new and lets it count, even if the rest is broken. Errors: those of a peer that breaks the rules.
+Result<void> Membership::take(SyncMessage const& message, PeerId const& from)
 {
     if (message.mesh && *message.mesh != log_.mesh()) {
         return fail(ErrorKind::not_allowed, "a member speaks of another mesh");
     }
-    auto is_news = false;
-    for (auto const& bytes : message.entries) {
+    auto const size = log_.size();
+    auto const taken = take_entries(message.entries);
+    for (auto const& hint : message.hints) {
+        if (taken && hint.device != self_ && log_.members().contains(hint.device)) {
+            host_->remember_addresses(hint.device, hint.addresses);
+        }
+    }
+    if (log_.size() > size) {
+        changed(from);
+    }
+    return taken;
+}
+
+Result<void> Membership::take_entries(std::vector<Bytes> const& entries)
+{
+    for (auto const& bytes : entries) {
         auto taken = and_then(parse_entry(bytes), [this](Entry entry) { return log_.insert(std::move(entry)); });
         if (!taken && taken.error().kind != ErrorKind::unavailable && taken.error().kind != ErrorKind::not_found) {
             return std::unexpected(taken.error());
         }
-        is_news = is_news || taken.value_or(false);
     }
-    for (auto const& hint : message.hints) {
-        if (hint.device != self_ && log_.members().contains(hint.device)) {
-            host_->remember_addresses(hint.device, hint.addresses);
-        }
-    }
-    return is_news;
+    return {};
 }
 
 /// What cannot be written now is tried again by keep_in_touch.
@@ -99,13 +114,19 @@ void Membership::exchange_with(PeerId const& peer)
 
 Task<> Membership::run_exchanges(PeerId peer)
 {
+    auto pause = Duration(first_exchange_pause);
     do {
         exchanges_[peer].again = false;
         auto const done = co_await exchange_once(peer);
         if (done) {
             retries_.erase(peer);
-        } else {
-            log::debug("no exchange of membership logs", {{"peer", peer.short_text()}, {"why", done.error().text}});
+            continue;
+        }
+        log::debug("no exchange of membership logs", {{"peer", peer.short_text()}, {"why", done.error().text}});
+        if (is_connected(peer)) {
+            exchanges_[peer].again = true;
+            co_await sleep_for(env_, pause);
+            pause = std::min<Duration>(pause * 2, longest_exchange_pause);
         }
     } while (exchanges_[peer].again && is_connected(peer));
     exchanges_.erase(peer);
@@ -127,13 +148,10 @@ Task<Result<void>> Membership::exchange_once(PeerId peer)
     }
     auto const bytes = co_await with_deadline(env_, deadline, read_message(stream, max_sync_bytes));
     auto const answer = and_then(bytes, [](Bytes const& message) { return decode_sync(message); });
-    auto const is_news = and_then(answer, [this](SyncMessage const& message) { return take(message); });
-    if (!is_news) {
+    auto const taken = and_then(answer, [&](SyncMessage const& message) { return take(message, peer); });
+    if (!taken) {
         stream.reset();
-        co_return std::unexpected(is_news.error());
-    }
-    if (*is_news) {
-        changed(peer);
+        co_return taken;
     }
     auto last = SyncMessage{.mesh = log_.mesh(), .heads = {}, .entries = {}, .hints = {}};
     add_missing(last, log_, answer->heads);
@@ -152,15 +170,12 @@ Task<> Membership::serve_exchange(std::unique_ptr<host::Stream> stream)
     for (auto step = 0; step < 2; ++step) {
         auto const bytes = co_await with_deadline(env_, deadline, read_message(*stream, max_sync_bytes));
         auto const message = and_then(bytes, [](Bytes const& content) { return decode_sync(content); });
-        auto const is_news = and_then(message, [this](SyncMessage const& content) { return take(content); });
-        if (!is_news) {
+        auto const taken = and_then(message, [&](SyncMessage const& content) { return take(content, peer); });
+        if (!taken) {
             log::warning("a member broke the exchange of membership logs",
-                         {{"peer", peer.short_text()}, {"why", is_news.error().text}});
+                         {{"peer", peer.short_text()}, {"why", taken.error().text}});
             stream->reset();
             co_return;
-        }
-        if (*is_news) {
-            changed(peer);
         }
         if (step == 0) {
             auto answer = greeting();

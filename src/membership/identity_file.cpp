@@ -43,7 +43,8 @@ Result<crypto::KeyPair> load_or_make_identity(Env& env, std::filesystem::path co
     }
     if ((status->mode & others) != 0) {
         return fail(ErrorKind::not_allowed, "the device key {} is open to others (mode {:o}): run chmod 600 on it, and if "
-                    "somebody may have read it, remove it to become a new device", path.string(), status->mode);
+                    "somebody may have read it, remove it and membership.log to become a new device",
+                    path.string(), status->mode);
     }
     auto const content = env.disk().read_file(path, max_file_bytes);
     if (!content) {
@@ -51,8 +52,8 @@ Result<crypto::KeyPair> load_or_make_identity(Env& env, std::filesystem::path co
     }
     auto const seed = seed_from(*content);
     if (!seed) {
-        return fail(ErrorKind::malformed, "{} holds no device key: put a copy back, or remove it to become a new device",
-                    path.string());
+        return fail(ErrorKind::malformed, "{} holds no device key: put a copy back, or remove it and membership.log to "
+                    "become a new device", path.string());
     }
     return crypto::KeyPair(*seed);
 }

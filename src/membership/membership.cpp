@@ -54,7 +54,12 @@ Result<std::unique_ptr<Membership>> Membership::open(Env& env, std::filesystem::
     if (!log) {
         return std::unexpected(log.error());
     }
-    if (log->is_revoked(security::peer_id_of(identity->public_key()))) {
+    auto const self = security::peer_id_of(identity->public_key());
+    if (!log->members().contains(self) && !log->is_revoked(self)) {
+        return fail(ErrorKind::malformed, "{} does not name this device: put the identity.key that belongs to it back, or "
+                    "move it away to begin a new mesh", (folder / "membership.log").string());
+    }
+    if (log->is_revoked(self)) {
         log::warning("this device was removed from its mesh; move membership.log away to begin a new one");
     }
     auto membership = std::unique_ptr<Membership>(
@@ -123,6 +128,12 @@ std::optional<Member> Membership::find(PeerId const& device) const
                   .is_self = device == self_};
 }
 
+bool Membership::is_owner() const
+{
+    auto const own = find(self_);
+    return own && own->role == Role::owner;
+}
+
 bool Membership::allow_address(Endpoint const&, Direction)
 {
     return true;
@@ -134,7 +145,7 @@ Admission Membership::admit(PeerId const& peer, Direction direction)
     if (members.contains(peer) && members.contains(self_)) {
         return Admission::member;
     }
-    auto const may_pair = direction == Direction::outbound ? joining_ == peer : invites_.any(env_.now());
+    auto const may_pair = direction == Direction::outbound ? joining_ == peer : is_owner() && invites_.any(env_.now());
     return may_pair ? Admission::pairing : Admission::refused;
 }
 

@@ -29,7 +29,7 @@ class Membership final : public host::Gater {
 public:
     /// Reads identity.key, membership.log and addresses in `folder`; makes what is missing: a first start founds a mesh
     /// of this device alone. Errors, as sentences for people: `not_allowed` (key open to others), `malformed` (a
-    /// damaged file, which is left as it is), those of Disk.
+    /// damaged file, or a log that does not name the key; both are left as they are), those of Disk.
     static Result<std::unique_ptr<Membership>> open(Env& env, std::filesystem::path folder, std::string device_name);
     ~Membership() override;
 
@@ -91,7 +91,8 @@ private:
 
     SyncMessage greeting() const;
     std::vector<AddressHint> hints() const;
-    Result<bool> take(SyncMessage const& message);
+    Result<void> take(SyncMessage const& message, PeerId const& from);
+    Result<void> take_entries(std::vector<Bytes> const& entries);
     void changed(std::optional<PeerId> from);
     void exchange_with(PeerId const& peer);
     Task<> run_exchanges(PeerId peer);
@@ -111,6 +112,7 @@ private:
     Time dial_those_due();
     Task<> dial(PeerId peer);
     bool is_connected(PeerId const& peer) const;
+    bool is_owner() const;
 
     Env& env_;
     std::filesystem::path folder_;

@@ -400,3 +400,77 @@ TEST_CASE("membership: a disk that fails lets nobody in, and the invite's owner 
     };
     mesh.run(task());
 }
+
+TEST_CASE("membership: what a broken message brought before it broke counts at once")
+{
+    auto mesh = Mesh(16);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(10s);
+        REQUIRE(mesh.b.is_connected_to(mesh.c));
+        auto log = Log::decode(mesh.a.env.disk().read_file("/data/membership.log", 100'000).value()).value();
+        auto const heads = log.heads();
+        REQUIRE(log.revoke(mesh.a.membership->identity(), mesh.c.id(), mesh.a.env.wall_now()));
+        auto message = SyncMessage{.mesh = log.mesh(), .heads = {}, .entries = {}, .hints = {}};
+        message.entries = {log.missing_from(heads)[0]->bytes, to_bytes("no entry")};
+
+        CHECK_FALSE(co_await say(mesh.c, mesh.b, membership_protocol, encode(message)));
+        co_await mesh.wait(1s);
+
+        CHECK_FALSE(mesh.b.is_connected_to(mesh.c));
+        auto const kept = mesh.b.env.disk().read_file("/data/membership.log", 100'000).value();
+        CHECK(Log::decode(kept).value().size() == log.size());
+        CHECK(mesh.a.names() == Names{"a", "b"});
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: an exchange that a slow link has broken is made again while the connection lives")
+{
+    auto mesh = Mesh(17);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(5s);
+        auto const id = mesh.b.host->connections().at(0).id;
+        mesh.world.set_link("a", "b", {.cut = true});
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(13s);
+        mesh.world.set_link("a", "b", {});
+        co_await mesh.wait(10s);
+        CHECK(mesh.b.host->connections().at(0).id == id);
+        CHECK(mesh.b.names() == Names{"a", "b", "c"});
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a log that does not name this device stops the start")
+{
+    auto world = sim::World(1);
+    auto& env = world.add_device("a");
+    auto& other = world.add_device("b");
+    REQUIRE(Membership::open(env, "/data", "a"));
+    REQUIRE(Membership::open(other, "/data", "b"));
+    auto const foreign = other.disk().read_file("/data/membership.log", 100'000).value();
+
+    env.put_file("/data/membership.log", foreign, 0600);
+
+    auto const opened = Membership::open(env, "/data", "a");
+    CHECK(opened.error().kind == ErrorKind::malformed);
+    CHECK(opened.error().text.find("identity.key") != std::string::npos);
+    CHECK(env.disk().read_file("/data/membership.log", 100'000).value() == foreign);
+}
+
+TEST_CASE("pairing: a device that has joined another mesh opens its door to strangers no more")
+{
+    auto mesh = Mesh(18);
+    auto task = [&]() -> Task<> {
+        auto const stale = Mesh::link_of(mesh.b);
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        CHECK(mesh.b.membership->invites().empty());
+        CHECK(mesh.b.membership->admit(mesh.c.id(), host::Direction::inbound) == Admission::refused);
+        CHECK_FALSE(co_await mesh.c.join(stale));
+        CHECK(mesh.c.names() == Names{"c"});
+    };
+    mesh.run(task());
+}

@@ -20,8 +20,7 @@ PairingMessage refused(PairingRefusal reason)
 
 Result<Invite> Membership::invite(Role role, Duration lifetime)
 {
-    auto const own = find(self_);
-    if (!own || own->role != Role::owner) {
+    if (!is_owner()) {
         return fail(ErrorKind::not_allowed, "only an owner may invite; ask on a device that is one");
     }
     auto addresses = host_->listen_addresses();

@@ -127,7 +127,8 @@ Task<Result<void>> Membership::pair_with(InviteLink const& link, Deadline deadli
         co_return saved;
     }
     log_ = std::move(*log);
-    std::ignore = take(accepted->mesh);
+    invites_ = Invites();
+    std::ignore = take(accepted->mesh, link.device);
     // On disk before anything else happens: the others do not know yet where this device is.
     host_->remember_addresses(link.device, link.addresses);
     save_addresses();
