@@ -21,7 +21,30 @@ muxer::YamuxLimits session_limits(Limits const& limits)
 
 }  // namespace
 
-Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission admission, Limits const& limits)
+/// Forgets what has arrived and was not read.
+void Connection::StreamState::drop()
+{
+    usage->unread -= inbox.size() - taken;
+    inbox = {};
+    taken = 0;
+}
+
+/// Moves what has arrived into `buffer`.
+std::size_t Connection::StreamState::take(MutableByteView buffer)
+{
+    auto const count = std::min(inbox.size() - taken, buffer.size());
+    std::memcpy(buffer.data(), inbox.data() + taken, count);
+    taken += count;
+    usage->unread -= count;
+    if (taken == inbox.size()) {
+        inbox.clear();
+        taken = 0;
+    }
+    return count;
+}
+
+Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission admission, Limits const& limits,
+                       std::shared_ptr<Usage> usage)
     : env_(env), id_(id), socket_(std::move(secured.socket)), sealer_(std::move(secured.session.sealer)),
       opener_(std::move(secured.session.opener)), peer_(secured.session.peer), peer_key_(secured.session.peer_key),
       channel_binding_(secured.session.channel_binding),
@@ -29,7 +52,8 @@ Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission ad
       admission_(admission), remote_address_(Multiaddr::from_tcp(socket_->remote_endpoint())),
       session_(secured.role == security::Role::initiator ? muxer::Side::dialer : muxer::Side::listener,
                session_limits(limits), *this),
-      max_streams_(2 * limits.inbound_streams_per_connection), raw_output_(std::move(secured.first_output)),
+      max_streams_(2 * limits.inbound_streams_per_connection), max_all_streams_(limits.streams),
+      max_all_unread_(limits.memory_bytes), usage_(std::move(usage)), raw_output_(std::move(secured.first_output)),
       received_(receive_buffer), writable_(env.executor()), ended_(env.executor()), tasks_(env.executor())
 {
     PLEXUS_ASSERT(secured.received.size() <= received_.size());
@@ -65,8 +89,16 @@ void Connection::close(muxer::GoAwayCode code)
     if (closing_ || closed_) {
         return;
     }
-    closing_ = true;
     session_.go_away(code);
+    end_soon();
+}
+
+/// Sends what is left, for at most a moment: the other side may have stopped to read.
+void Connection::end_soon()
+{
+    if (std::exchange(closing_, true)) {
+        return;
+    }
     wake_writer();
     close_timer_ = env_.start_timer(env_.now() + farewell, [weak = weak_from_this()] {
         if (auto const self = weak.lock()) {
@@ -100,9 +132,12 @@ Result<muxer::StreamId> Connection::open()
     if (closed_ || closing_) {
         return fail(ErrorKind::closed, "the connection is closed");
     }
+    if (usage_->streams >= max_all_streams_) {
+        return fail(ErrorKind::unavailable, "too many streams are open");
+    }
     auto const id = session_.open_stream();
     if (id) {
-        streams_.emplace(*id, std::make_shared<StreamState>(env_.executor()));
+        streams_.emplace(*id, std::make_shared<StreamState>(env_.executor(), usage_));
         wake_writer();
     }
     return id;
@@ -111,10 +146,10 @@ Result<muxer::StreamId> Connection::open()
 bool Connection::on_stream(muxer::StreamId id)
 {
     // Streams that the other side has reset already count until their handlers are gone.
-    if (closing_ || !accept_ || streams_.size() >= max_streams_) {
+    if (closing_ || !accept_ || streams_.size() >= max_streams_ || usage_->streams >= max_all_streams_) {
         return false;
     }
-    streams_.emplace(id, std::make_shared<StreamState>(env_.executor()));
+    streams_.emplace(id, std::make_shared<StreamState>(env_.executor(), usage_));
     tasks_.spawn("stream of " + peer_.short_text(), accept_(shared_from_this(), id));
     return true;
 }
@@ -126,7 +161,7 @@ void Connection::on_data(muxer::StreamId id, ByteView body)
         return;
     }
     auto& stream = *found->second;
-    if (stream.released) {
+    if (stream.released || stream.reset) {
         return;
     }
     if (!stream.waiting_read.empty()) {
@@ -137,7 +172,24 @@ void Connection::on_data(muxer::StreamId id, ByteView body)
         body = body.subspan(count);
         stream.changed.notify();
     }
+    keep(stream, body);
+}
+
+/// Over the limit of all connections the stream is broken; its user's release tells the other side.
+void Connection::keep(StreamState& stream, ByteView body)
+{
+    if (usage_->unread + body.size() > max_all_unread_) {
+        stream.drop();
+        stream.reset = true;
+        stream.changed.notify();
+        return;
+    }
+    if (stream.taken > stream.inbox.size() / 2) {
+        stream.inbox.erase(stream.inbox.begin(), stream.inbox.begin() + static_cast<std::ptrdiff_t>(stream.taken));
+        stream.taken = 0;
+    }
     append(stream.inbox, body);
+    usage_->unread += body.size();
 }
 
 void Connection::on_end(muxer::StreamId id)
@@ -185,14 +237,8 @@ Task<Result<std::size_t>> Connection::read_some(muxer::StreamId id, MutableByteV
     stream->direct = 0;
     std::size_t count = 0;
     while (!stream->reset) {
-        if (auto const held = stream->inbox.size() - stream->taken; held > 0) {
-            count = std::min(held, buffer.size());
-            std::memcpy(buffer.data(), stream->inbox.data() + stream->taken, count);
-            stream->taken += count;
-            if (stream->taken == stream->inbox.size()) {
-                stream->inbox.clear();
-                stream->taken = 0;
-            }
+        if (!stream->inbox.empty()) {
+            count = stream->take(buffer);
             break;
         }
         if (stream->remote_ended) {
@@ -290,7 +336,7 @@ void Connection::release(muxer::StreamId id)
     if (stream.ended && !stream.remote_ended && !stream.reset) {
         // Our end is still under way; a reset now could overtake it.
         stream.released = true;
-        stream.inbox = {};
+        stream.drop();
         return;
     }
     streams_.erase(found);
@@ -302,8 +348,7 @@ Task<> Connection::read_loop()
         auto const taken = take_frames();
         if (!taken) {
             log::debug("connection ends", {{"peer", peer_.short_text()}, {"reason", taken.error().text}});
-            closing_ = true;
-            wake_writer();
+            end_soon();
             break;
         }
         auto const room = MutableByteView(received_).subspan(received_size_);

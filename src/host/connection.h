@@ -7,6 +7,12 @@
 
 namespace plexus::host {
 
+/// What all connections of a host hold together.
+struct Usage {
+    std::size_t streams = 0;
+    std::uint64_t unread = 0;  ///< bytes received on streams that nobody has read yet
+};
+
 /// One encrypted, muxed connection: a reader and a writer task around the sans-I/O parts, and the streams on it.
 ///
 /// Shared between the host and the open streams; `run` must have ended before the last owner lets go.
@@ -15,8 +21,9 @@ public:
     /// Serves one stream that the other side opened; called as a task of the connection.
     using Accept = std::function<Task<>(std::shared_ptr<Connection>, muxer::StreamId)>;
 
-    /// `env` must outlive the connection.
-    Connection(Env& env, std::uint64_t id, Secured secured, Admission admission, Limits const& limits);
+    /// `env` must outlive the connection. `usage` is shared by all that count against the same limits.
+    Connection(Env& env, std::uint64_t id, Secured secured, Admission admission, Limits const& limits,
+               std::shared_ptr<Usage> usage);
     ~Connection() override;
 
     /// Works until the connection is lost or closed; all its streams and tasks have ended then.
@@ -60,7 +67,20 @@ public:
 
 private:
     struct StreamState {
-        explicit StreamState(Executor executor) : changed(std::move(executor)) {}
+        StreamState(Executor executor, std::shared_ptr<Usage> counted)
+            : usage(std::move(counted)), changed(std::move(executor))
+        {
+            ++usage->streams;
+        }
+        ~StreamState()
+        {
+            drop();
+            --usage->streams;
+        }
+        void drop();
+        std::size_t take(MutableByteView buffer);
+
+        std::shared_ptr<Usage> usage;
         Bytes inbox;
         std::size_t taken = 0;  // of the front of inbox
         MutableByteView waiting_read;
@@ -81,6 +101,7 @@ private:
     void on_round_trip(Duration) override {}
     void on_go_away(std::uint32_t) override {}
 
+    void keep(StreamState& stream, ByteView body);
     Task<> read_loop();
     Task<> write_loop();
     Task<> keep_alive_loop(Duration interval);
@@ -88,6 +109,7 @@ private:
     Result<void> take_plaintext(ByteView plaintext);
     std::size_t fill_output();
     void wake_writer() { writable_.notify(); }
+    void end_soon();
     void finish();
 
     Env& env_;
@@ -105,6 +127,9 @@ private:
     std::optional<negotiation::Initiator> muxer_proposal_;
     std::optional<negotiation::Responder> muxer_answer_;
     std::size_t max_streams_;
+    std::size_t max_all_streams_;
+    std::uint64_t max_all_unread_;
+    std::shared_ptr<Usage> usage_;
     Bytes raw_output_;        // the last handshake message
     Bytes plaintext_output_;  // muxer negotiation, before all frames
     Bytes received_;

@@ -76,6 +76,11 @@ private:
 
     Task<> accept_loop(Acceptor& acceptor);
     Task<> take_inbound(std::unique_ptr<Socket> socket);
+    std::size_t handshakes_from(asio::ip::address const& address) const
+    {
+        auto const found = handshakes_.find(address);
+        return found == handshakes_.end() ? 0 : found->second;
+    }
     Task<> attempt(std::shared_ptr<Dial> dial, PeerId peer, Endpoint to, Duration wait, Deadline deadline);
     Task<Result<ConnectionHandle>> dial_endpoint(PeerId peer, Endpoint to, Deadline deadline, Dial& dial);
     std::shared_ptr<Dial> start_dial(PeerId const& peer, std::vector<Multiaddr> const& addresses, Deadline deadline);
@@ -104,6 +109,7 @@ private:
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
     std::map<std::uint64_t, ConnectionHandle> connections_;
     std::uint64_t last_connection_ = 0;
+    std::shared_ptr<Usage> usage_ = std::make_shared<Usage>();
     std::map<asio::ip::address, std::size_t> handshakes_;
     std::size_t handshake_count_ = 0;
     std::map<PeerId, std::shared_ptr<Dial>> dials_;
@@ -163,7 +169,7 @@ Task<> HostImpl::accept_loop(Acceptor& acceptor)
         }
         auto const from = (*socket)->remote_endpoint();
         auto const room = handshake_count_ < options_.limits.pending_handshakes &&
-                          handshakes_[from.address] < options_.limits.pending_handshakes_per_address &&
+                          handshakes_from(from.address) < options_.limits.pending_handshakes_per_address &&
                           connections_.size() < options_.limits.connections;
         if (room && gater_.allow_address(from, Direction::inbound)) {
             tasks_.spawn("handshake", take_inbound(std::move(*socket)));
@@ -216,7 +222,7 @@ Result<HostImpl::ConnectionHandle> HostImpl::register_connection(Secured secured
     }
     auto const first = admission == Admission::member && !has_member_connection(peer);
     auto const connection = std::make_shared<Connection>(env_, ++last_connection_, std::move(secured), admission,
-                                                         options_.limits);
+                                                         options_.limits, usage_);
     connections_.emplace(connection->id(), connection);
     tasks_.spawn("connection to " + connection->peer().short_text(), serve(connection));
     if (first) {

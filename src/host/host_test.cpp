@@ -320,6 +320,60 @@ TEST_CASE("host: a reader that does not read stops the writer, not the other str
     mesh.run(task());
 }
 
+TEST_CASE("host: streams over the limit of all connections are refused, and there is room again when others end")
+{
+    auto options = Options{};
+    options.limits.streams = 5;
+    auto mesh = Mesh(1, options);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        co_await sleep_for(mesh.left_env, 1s);
+        auto streams = std::vector<std::unique_ptr<Stream>>{};
+        for (auto count = 0; count < 5; ++count) {
+            streams.push_back((co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value());
+            CHECK(co_await streams.back()->write(as_view("x")));
+        }
+        auto const refused = co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon());
+        CHECK(refused.error().kind == ErrorKind::unavailable);
+        streams.pop_back();
+        co_await sleep_for(mesh.left_env, 1s);
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+        CHECK((co_await exchange(*stream, to_bytes("hello"))).value() == to_bytes("hello"));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: bytes over the memory of all connections break the stream that brings them, no other")
+{
+    auto options = Options{};
+    options.limits.memory_bytes = 100'000;
+    auto mesh = Mesh(1, options);
+    auto task = [&]() -> Task<> {
+        auto ending = std::optional<Error>{};
+        mesh.right->handle("/test/late/1", Admission::member, [&](std::unique_ptr<Stream> stream) -> Task<> {
+            co_await sleep_for(mesh.right_env, 2s);
+            auto buffer = Bytes(1000);
+            while (!ending) {
+                auto const count = co_await stream->read_some(buffer);
+                if (!count) {
+                    ending = count.error();
+                }
+            }
+        });
+        CHECK(co_await mesh.connect());
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/late/1", mesh.soon())).value();
+        auto const large = Bytes(200'000);
+        CHECK(co_await stream->write(large));
+        auto other = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+        CHECK((co_await exchange(*other, to_bytes("hello"))).value() == to_bytes("hello"));
+        co_await sleep_for(mesh.left_env, 3s);
+        CHECK((ending && ending->kind == ErrorKind::closed));
+        auto buffer = Bytes(10);
+        CHECK((co_await stream->read_some(buffer)).error().kind == ErrorKind::closed);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("host: a connection cut after any byte of the handshake leaves nothing behind")
 {
     auto options = Options{};

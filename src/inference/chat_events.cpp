@@ -21,7 +21,15 @@ double number(boost::json::object const& object, std::string_view name)
     return value != nullptr && value->is_number() ? value->to_number<double>(code) : 0.0;
 }
 
-ErrorKind kind_of(std::uint32_t status, std::string_view type)
+/// A count that the engine told; what no count can be is 0.
+std::uint64_t count(boost::json::object const& object, std::string_view name)
+{
+    constexpr double most = 9'007'199'254'740'992.0;  // whole numbers are exact up to here
+    auto const value = number(object, name);
+    return value >= 0 && value <= most ? static_cast<std::uint64_t>(value) : 0;
+}
+
+ErrorKind kind_of(std::uint64_t status, std::string_view type)
 {
     if (type == "exceed_context_size_error") {
         return ErrorKind::too_large;
@@ -38,14 +46,13 @@ Error error_from(boost::json::object const& error, std::uint32_t status)
         auto const* value = error.if_contains(name);
         return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string{};
     };
-    auto const code = static_cast<std::uint32_t>(number(error, "code"));
+    auto const code = count(error, "code");
     auto message = text("message").substr(0, max_error_text);
     auto const type = text("type");
     auto const kind = kind_of(code != 0 ? code : status, type);
     if (kind == ErrorKind::too_large) {
         message = fmt::format("the prompt has {} tokens, the context holds {}",
-                              static_cast<std::uint64_t>(number(error, "n_prompt_tokens")),
-                              static_cast<std::uint64_t>(number(error, "n_ctx")));
+                              count(error, "n_prompt_tokens"), count(error, "n_ctx"));
     }
     return {kind, message.empty() ? "the engine failed" : message};
 }
@@ -110,8 +117,8 @@ void read_timings(std::string_view chunk, Timings& timings)
         return;
     }
     if (auto const* usage = child(*object, "usage")) {
-        timings.prompt_tokens = static_cast<std::uint64_t>(number(*usage, "prompt_tokens"));
-        timings.completion_tokens = static_cast<std::uint64_t>(number(*usage, "completion_tokens"));
+        timings.prompt_tokens = count(*usage, "prompt_tokens");
+        timings.completion_tokens = count(*usage, "completion_tokens");
     }
     if (auto const* measured = child(*object, "timings")) {
         timings.prefill_per_second = number(*measured, "prompt_per_second");

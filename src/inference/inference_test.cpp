@@ -199,3 +199,14 @@ TEST_CASE("engine errors: a prompt over the context names both numbers")
     CHECK(error_of_status(500, "not json").kind == ErrorKind::closed);
     CHECK(error_of_event("{\"choices\":[]}") == std::nullopt);
 }
+
+TEST_CASE("engine errors: numbers that no count can be are read as none")
+{
+    for (auto const* number : {"-5", "1e300", "-1e300", "18446744073709551615"}) {
+        auto const text = fmt::format(R"({{"error":{{"code":{0},"message":"x"}},"usage":{{"prompt_tokens":{0}}}}})", number);
+        CHECK(error_of_status(500, text).kind == ErrorKind::closed);
+        auto timings = Timings{};
+        read_timings(text, timings);
+        CHECK(timings.prompt_tokens == 0);
+    }
+}

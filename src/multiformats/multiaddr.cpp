@@ -18,6 +18,9 @@ struct Protocol {
     std::size_t fixed_size = 0;  // 0: length-prefixed, unless the form is none
 };
 
+/// A text is longer than its bytes: percent-encoding alone triples a path.
+constexpr std::size_t max_address_text = 4 * Multiaddr::max_bytes;
+
 constexpr auto protocols = std::array{
     Protocol{4, "ip4", Form::ip4, 4},
     Protocol{6, "tcp", Form::port, 2},
@@ -224,6 +227,10 @@ bool is_plain_text(ByteView value)
 
 bool is_valid(Form form, ByteView value)
 {
+    constexpr std::size_t most = 512;  // what base32 text of the limited size can hold
+    if (value.size() > most && (form == Form::hash || form == Form::garlic32 || form == Form::garlic64)) {
+        return false;
+    }
     switch (form) {
     case Form::peer: return PeerId::from_bytes(value).has_value();
     case Form::text: return is_plain_text(value);
@@ -295,8 +302,8 @@ Result<Multiaddr> Multiaddr::from_bytes(ByteView bytes)
 
 Result<Multiaddr> Multiaddr::from_text(std::string_view text)
 {
-    if (text.size() > max_bytes || !text.starts_with('/')) {
-        return fail(ErrorKind::malformed, "an address starts with / and has at most {} characters", max_bytes);
+    if (text.size() > max_address_text || !text.starts_with('/')) {
+        return fail(ErrorKind::malformed, "an address starts with / and has at most {} characters", max_address_text);
     }
     auto bytes = Bytes{};
     auto rest = text.substr(1);

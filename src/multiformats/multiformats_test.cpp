@@ -126,6 +126,20 @@ TEST_CASE("multiaddr: the vectors agree in text and binary")
     }
 }
 
+TEST_CASE("multiaddr: an address whose text is longer than its bytes may be is read back from that text")
+{
+    auto bytes = hex("9003e807");
+    bytes.resize(bytes.size() + 1000, std::byte{'?'});
+    auto const address = Multiaddr::from_bytes(bytes).value();
+    CHECK(address.text().size() > Multiaddr::max_bytes);
+    CHECK(Multiaddr::from_text(address.text()).value() == address);
+    CHECK_FALSE(Multiaddr::from_text("/unix/" + std::string(Multiaddr::max_bytes, 'x')));
+
+    auto garlic = hex("bf03bc05");
+    garlic.resize(garlic.size() + 700, std::byte{1});
+    CHECK(Multiaddr::from_bytes(garlic).error().kind == ErrorKind::malformed);
+}
+
 TEST_CASE("multiaddr: broken addresses are refused in both forms")
 {
     for (auto const* text : {"04", "047f0000", "047f00000106", "ffff01", "a50300", "a50305", "3500", "3601", "04c000020106"}) {
