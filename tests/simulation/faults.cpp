@@ -9,6 +9,7 @@ namespace {
 constexpr auto stream_name = "faults";
 constexpr auto much_room = std::uint64_t{1} << 40;
 constexpr auto invite_lifetime = 5min;
+constexpr auto long_absence = 40s;  // goes on in peace, so that the others must notice
 
 sim::Link random_link(Mesh& mesh)
 {
@@ -105,7 +106,7 @@ void Faults::power_off()
         return;
     }
     auto const how = static_cast<int>(mesh_.below(stream_name, 3));
-    auto const away = mesh_.below(stream_name, 4) == 0 ? mesh_.between(stream_name, 30s, 60s)
+    auto const away = mesh_.below(stream_name, 8) == 0 ? mesh_.between(stream_name, long_absence, 60s)
                                                        : mesh_.between(stream_name, 50ms, 5s);
     background_.spawn("power off " + device.name(), off_and_on(device, how, away));
 }
@@ -119,7 +120,7 @@ Task<> Faults::off_and_on(SimulatedDevice& device, int how, Duration away)
         co_await device.crash(how == 2);
     }
     auto const begin = mesh_.world.now();
-    while (!mesh_.at_peace && mesh_.world.now() < begin + away) {
+    while ((!mesh_.at_peace || away >= long_absence) && mesh_.world.now() < begin + away) {
         co_await sleep_for(device.env(), std::min<Duration>(500ms, begin + away - mesh_.world.now()));
     }
     while (!device.open()) {
@@ -173,6 +174,11 @@ void Faults::change_members()
     auto& device = *mesh_.devices.back();
     if (!mesh_.is_member(owner)) {
         return;
+    }
+    if (mesh_.below(stream_name, 2) == 0) {
+        if (auto const unused = owner.device().membership().invite(membership::Role::owner, invite_lifetime)) {
+            mesh_.stranger->see_link(unused->link);
+        }
     }
     for (auto const& other : mesh_.devices) {
         if (other->is_up() && !mesh_.is_member(*other) && !mesh_.revoked.contains(other->id())) {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr auto step = 500ms;
 constexpr auto convergence_bound = 120s;
-constexpr auto recovery_bound = 30s;
+constexpr auto recovery_bound = 100s;
 constexpr auto last_answer_bound = 60s;
 constexpr auto most_joins = 6;
 

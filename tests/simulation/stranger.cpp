@@ -100,7 +100,12 @@ Task<> Stranger::try_pairing(Victim victim)
     if (links_.empty()) {
         co_return;
     }
-    auto const& link = links_[random.below(links_.size())];
+    // The latest is the most likely to be open still; its maker, now and then another one.
+    auto const link = random.below(3) > 0 ? links_.back() : links_[random.below(links_.size())];
+    if (random.below(4) > 0) {
+        victim.id = link.device;
+        host_->remember_addresses(link.device, link.addresses);
+    }
     auto opened = co_await host_->open_stream(victim.id, membership::pairing_protocol, env_.deadline_in(patience));
     if (!opened) {
         co_return;
