@@ -1,5 +1,7 @@
 #include "membership/log.h"
 
+#include <ranges>
+
 #include "base/reader.h"
 #include "security/identity.h"
 
@@ -37,6 +39,7 @@ Log Log::found(crypto::KeyPair const& identity, std::string name, WallTime now, 
                                          .name = std::move(name),
                                          .nonce = std::move(nonce)});
     log.keep(std::move(genesis), {});
+    log.find_members();
     return log;
 }
 
@@ -63,22 +66,23 @@ Result<Log> Log::from_entries(std::vector<Bytes> const& entries)
 {
     auto log = Log();
     for (auto const& bytes : entries) {
-        auto taken = and_then(parse_entry(bytes), [&](Entry entry) { return log.insert(std::move(entry)); });
+        auto taken = and_then(parse_entry(bytes), [&](Entry entry) { return log.take(std::move(entry)); });
         if (!taken) {
             return std::unexpected(taken.error());
         }
     }
-    if (log.order_.empty()) {
+    if (log.nodes_.empty()) {
         return fail(ErrorKind::malformed, "the membership log is empty");
     }
+    log.find_members();
     return log;
 }
 
 Bytes Log::encode() const
 {
     auto bytes = to_bytes(file_magic);
-    for (auto const& id : order_) {
-        auto const& content = nodes_.at(id).entry.bytes;
+    for (auto const& node : nodes_) {
+        auto const& content = node.entry.bytes;
         auto size = std::array<std::byte, 4>{};
         store_big_endian(size.data(), static_cast<std::uint32_t>(content.size()));
         plexus::append(bytes, size);
@@ -89,14 +93,24 @@ Bytes Log::encode() const
 
 Result<bool> Log::insert(Entry entry)
 {
-    if (nodes_.contains(entry.id)) {
+    auto taken = take(std::move(entry));
+    if (taken.value_or(false)) {
+        find_members();
+    }
+    return taken;
+}
+
+/// Without finding who is in then.
+Result<bool> Log::take(Entry entry)
+{
+    if (contains(entry.id)) {
         return false;
     }
-    if (order_.size() >= max_entries) {
+    if (size() >= max_entries) {
         return fail(ErrorKind::too_large, "the membership log is full ({} entries)", max_entries);
     }
     for (auto const& parent : entry.body.parents) {
-        if (!nodes_.contains(parent)) {
+        if (!contains(parent)) {
             return fail(ErrorKind::not_found, "a membership entry follows one that is not known");
         }
     }
@@ -111,7 +125,7 @@ Result<bool> Log::insert(Entry entry)
 Result<void> Log::check(Entry const& entry, Places const& before) const
 {
     if (entry.body.operation == Operation::genesis) {
-        return order_.empty() ? Result<void>{} : fail(ErrorKind::not_allowed, "a membership entry begins another mesh");
+        return nodes_.empty() ? Result<void>{} : fail(ErrorKind::not_allowed, "a membership entry begins another mesh");
     }
     auto view = View{.entries = before};
     auto const signer = standing(entry.body.signer, view);
@@ -123,23 +137,22 @@ Result<void> Log::check(Entry const& entry, Places const& before) const
 
 void Log::keep(Entry entry, Places before)
 {
-    auto const place = order_.size();
-    auto const id = entry.id;
-    about_[entry.body.device].push_back(place);
-    order_.push_back(id);
-    nodes_.emplace(id, Node{.entry = std::move(entry), .place = place, .before = std::move(before)});
-    find_members();
+    auto const place = nodes_.size();
+    auto& about = about_[entry.body.device];
+    (entry.body.operation == Operation::revoke ? about.revocations : about.additions).push_back(place);
+    places_.emplace(entry.id, place);
+    nodes_.push_back({.entry = std::move(entry), .place = place, .before = std::move(before)});
 }
 
 Log::Places Log::ancestors_of(std::vector<EntryId> const& parents) const
 {
-    auto places = Places(order_.size());
+    auto places = Places(nodes_.size());
     for (auto const& id : parents) {
-        auto const found = nodes_.find(id);
-        if (found == nodes_.end()) {
+        auto const found = places_.find(id);
+        if (found == places_.end()) {
             continue;
         }
-        auto const& parent = found->second;
+        auto const& parent = nodes_[found->second];
         mark(places, parent.place);
         for (std::size_t place = 0; place < parent.before.size(); ++place) {
             places[place] = places[place] || parent.before[place];
@@ -155,10 +168,9 @@ bool Log::precedes(Node const& earlier, Node const& later) const
 
 bool Log::is_revoked_since(Node const& addition, Places const& seen) const
 {
-    auto const& entries = about_.at(addition.entry.body.device);
-    return std::ranges::any_of(entries, [&](std::size_t place) {
-        auto const& other = node(place);
-        return has(seen, place) && other.entry.body.operation == Operation::revoke && !precedes(other, addition);
+    auto const& revocations = about_.at(addition.entry.body.device).revocations;
+    return std::ranges::any_of(revocations | std::views::reverse, [&](std::size_t place) {
+        return has(seen, place) && !precedes(nodes_[place], addition);
     });
 }
 
@@ -176,60 +188,51 @@ bool Log::stands(Node const& addition, View& view) const
 /// Its signer was an owner then, and nobody revoked the signer at the same time.
 bool Log::is_supported(Node const& addition, View& view) const
 {
-    auto const& signer = addition.entry.body.signer;
-    for (auto const place : about_.at(signer)) {
-        auto const& other = node(place);
-        auto const is_at_the_same_time = !precedes(other, addition) && !precedes(addition, other);
-        if (has(view.entries, place) && other.entry.body.operation == Operation::revoke && is_at_the_same_time) {
-            return false;
-        }
-    }
-    auto const grants = additions(signer, view, &addition);
-    return std::ranges::any_of(grants, [](Node const* grant) { return grant->entry.body.role == Role::owner; });
+    auto const& signer = about_.at(addition.entry.body.signer);
+    auto const is_at_the_same_time = [&](std::size_t place) {
+        return has(view.entries, place) && !precedes(nodes_[place], addition) && !precedes(addition, nodes_[place]);
+    };
+    auto const is_grant = [&](std::size_t place) {
+        return nodes_[place].entry.body.role == Role::owner && is_in_force(nodes_[place], view, addition.before);
+    };
+    // Latest first: most often it decides.
+    return std::ranges::none_of(signer.revocations | std::views::reverse, is_at_the_same_time) &&
+           std::ranges::any_of(signer.additions | std::views::reverse, is_grant);
 }
 
-std::vector<Log::Node const*> Log::additions(PeerId const& device, View& view, Node const* later) const
+bool Log::is_in_force(Node const& addition, View& view, Places const& seen) const
 {
-    auto found = std::vector<Node const*>{};
-    auto const entries = about_.find(device);
-    if (entries == about_.end()) {
-        return found;
-    }
-    auto const& seen = later == nullptr ? view.entries : later->before;
-    for (auto const place : entries->second) {
-        auto const& addition = node(place);
-        auto const is_addition = addition.entry.body.operation != Operation::revoke;
-        if (has(seen, place) && is_addition && !is_revoked_since(addition, seen) && stands(addition, view)) {
-            found.push_back(&addition);
-        }
-    }
-    return found;
+    return has(seen, addition.place) && !is_revoked_since(addition, seen) && stands(addition, view);
 }
 
 /// The latest addition; of several made at the same time the one that grants least.
 std::optional<Standing> Log::standing(PeerId const& device, View& view) const
 {
-    auto const all = additions(device, view, nullptr);
-    Node const* best = nullptr;
-    for (auto const* addition : all) {
-        auto const is_replaced = std::ranges::any_of(all, [&](Node const* other) { return precedes(*addition, *other); });
-        auto const rank = [](Node const& each) { return std::pair(each.entry.body.role, each.entry.id); };
-        if (!is_replaced && (best == nullptr || rank(*best) < rank(*addition))) {
-            best = addition;
-        }
-    }
-    if (best == nullptr) {
+    auto const about = about_.find(device);
+    if (about == about_.end()) {
         return std::nullopt;
     }
-    auto const& body = best->entry.body;
+    auto latest = std::vector<Node const*>{};  // those in force that no later one replaces
+    for (auto const place : about->second.additions | std::views::reverse) {
+        auto const& addition = nodes_[place];
+        auto const replaces_it = [&](Node const* later) { return precedes(addition, *later); };
+        if (!std::ranges::any_of(latest, replaces_it) && is_in_force(addition, view, view.entries)) {
+            latest.push_back(&addition);
+        }
+    }
+    if (latest.empty()) {
+        return std::nullopt;
+    }
+    auto const rank = [](Node const* each) { return std::pair(each->entry.body.role, each->entry.id); };
+    auto const& body = std::ranges::max(latest, {}, rank)->entry.body;
     return Standing{.role = body.role, .name = body.name, .since = body.time};
 }
 
 void Log::find_members()
 {
-    auto view = View{.entries = Places(order_.size(), true)};
+    auto view = View{.entries = Places(nodes_.size(), true)};
     members_.clear();
-    for (auto const& [device, entries] : about_) {
+    for (auto const& [device, about] : about_) {
         if (auto found = standing(device, view)) {
             members_.emplace(device, std::move(*found));
         }
@@ -243,15 +246,15 @@ bool Log::is_revoked(PeerId const& device) const
 
 std::vector<EntryId> Log::heads() const
 {
-    auto followed = Places(order_.size());
-    for (auto const& [id, node] : nodes_) {
-        for (std::size_t place = 0; place < node.before.size(); ++place) {
-            followed[place] = followed[place] || node.before[place];
+    auto followed = Places(nodes_.size());
+    for (auto const& node : nodes_) {
+        for (auto const& parent : node.entry.body.parents) {
+            followed[places_.at(parent)] = true;
         }
     }
     auto heads = std::vector<EntryId>{};
-    for (auto const& [id, node] : nodes_) {
-        if (!followed[node.place]) {
+    for (auto const& [id, place] : places_) {
+        if (!followed[place]) {
             heads.push_back(id);
         }
     }
@@ -262,9 +265,9 @@ std::vector<Entry const*> Log::missing_from(std::vector<EntryId> const& known) c
 {
     auto const places = ancestors_of(known);
     auto missing = std::vector<Entry const*>{};
-    for (std::size_t place = 0; place < order_.size(); ++place) {
-        if (!has(places, place)) {
-            missing.push_back(&node(place).entry);
+    for (auto const& node : nodes_) {
+        if (!has(places, node.place)) {
+            missing.push_back(&node.entry);
         }
     }
     return missing;

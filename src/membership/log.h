@@ -42,11 +42,11 @@ public:
     Result<void> add(crypto::KeyPair const& identity, PeerId device, Role role, std::string name, WallTime now);
     Result<void> revoke(crypto::KeyPair const& identity, PeerId device, WallTime now);
 
-    EntryId const& mesh() const { return order_.front(); }
+    EntryId const& mesh() const { return nodes_.front().entry.id; }
     /// The entries that nothing follows; sorted.
     std::vector<EntryId> heads() const;
-    std::size_t size() const { return order_.size(); }
-    bool contains(EntryId const& id) const { return nodes_.contains(id); }
+    std::size_t size() const { return nodes_.size(); }
+    bool contains(EntryId const& id) const { return places_.contains(id); }
 
     /// What somebody who has `known` and all before it still lacks, parents first. Unknown ids are passed over.
     std::vector<Entry const*> missing_from(std::vector<EntryId> const& known) const;
@@ -73,24 +73,28 @@ private:
 
     Log() = default;
 
-    Node const& node(std::size_t place) const { return nodes_.at(order_[place]); }
+    /// What was said of one device, by place.
+    struct About {
+        std::vector<std::size_t> additions, revocations;
+    };
+
     bool precedes(Node const& earlier, Node const& later) const;
     Places ancestors_of(std::vector<EntryId> const& parents) const;
     Result<void> check(Entry const& entry, Places const& before) const;
+    Result<bool> take(Entry entry);
     void keep(Entry entry, Places before);
     Result<void> append(crypto::KeyPair const& identity, EntryBody body);
     void find_members();
 
-    /// The additions of `device` in the view that are in force, seen from `later` if it is given.
-    std::vector<Node const*> additions(PeerId const& device, View& view, Node const* later) const;
+    bool is_in_force(Node const& addition, View& view, Places const& seen) const;
     bool is_revoked_since(Node const& addition, Places const& seen) const;
     bool stands(Node const& addition, View& view) const;
     bool is_supported(Node const& addition, View& view) const;
     std::optional<Standing> standing(PeerId const& device, View& view) const;
 
-    std::map<EntryId, Node> nodes_;
-    std::vector<EntryId> order_;
-    std::map<PeerId, std::vector<std::size_t>> about_;  ///< entries by the device they concern
+    std::vector<Node> nodes_;  ///< in the order of arrival
+    std::map<EntryId, std::size_t> places_;
+    std::map<PeerId, About> about_;
     std::map<PeerId, Standing> members_;
 };
 

@@ -223,3 +223,34 @@ TEST_CASE("invite link: what is in it comes out, and what is not whole is told s
     CHECK_FALSE(InviteLink::parse(text + "AAAA"));
     CHECK_FALSE(InviteLink::parse(text + std::string(4000, 'A')));
 }
+
+TEST_CASE("membership log: a full log of owners who add each other again and again is read in a moment")
+{
+    auto log = new_log();
+    REQUIRE(log.add(test_key(1), id_of(2), Role::owner, "two", noon));
+    auto entry = [&](int signer, int device, std::size_t count) {
+        return sign_entry(test_key(signer), {.operation = count % 7 == 0 ? Operation::revoke : Operation::add,
+                                             .parents = log.heads(),
+                                             .signer = id_of(signer),
+                                             .time = noon,
+                                             .device = id_of(device),
+                                             .role = Role::owner,
+                                             .name = fmt::format("name {}", count),
+                                             .nonce = {}});
+    };
+    auto steps = std::size_t{0};
+    while (log.size() < max_entries) {
+        auto const is_odd = steps++ % 2 != 0;
+        // Whom the other one has revoked is silent until it is back.
+        if (auto taken = log.insert(entry(is_odd ? 1 : 2, is_odd ? 2 : 1, steps)); !taken) {
+            REQUIRE(taken.error().kind == ErrorKind::not_allowed);
+        }
+        REQUIRE(steps < 4 * max_entries);
+    }
+
+    auto const again = Log::decode(log.encode());
+
+    REQUIRE(again);
+    CHECK(again->members().size() == log.members().size());
+    CHECK(again->heads() == log.heads());
+}
