@@ -474,3 +474,69 @@ TEST_CASE("pairing: a device that has joined another mesh opens its door to stra
     };
     mesh.run(task());
 }
+
+TEST_CASE("pairing: a host that does not know the secret changes nothing on the joiner")
+{
+    auto mesh = Mesh(19);
+    auto task = [&]() -> Task<> {
+        // A host of the same key answers as the invite's device would, with a log that is in order but a guessed proof.
+        auto link = InviteLink::parse(Mesh::link_of(mesh.a)).value();
+        auto log = Log::decode(mesh.a.env.disk().read_file("/data/membership.log", 100'000).value()).value();
+        REQUIRE(log.add(mesh.a.membership->identity(), mesh.b.id(), Role::member, "b", mesh.a.env.wall_now()));
+        auto accepted = PairingMessage(PairingMessage::Kind::accepted);
+        accepted.proof = Bytes(crypto::Digest32::size);
+        for (auto const* entry : log.missing_from({})) {
+            accepted.mesh.entries.push_back(entry->bytes);
+        }
+        auto challenge = PairingMessage(PairingMessage::Kind::challenge);
+        challenge.nonce = Bytes(nonce_bytes);
+        mesh.a.host->handle(pairing_protocol, Admission::pairing, [&](std::unique_ptr<host::Stream> stream) -> Task<> {
+            auto const first = encode(challenge);
+            auto const second = encode(accepted);
+            std::ignore = co_await stream::read_message(*stream, 4096);
+            std::ignore = co_await stream::write_message(*stream, first);
+            std::ignore = co_await stream::read_message(*stream, 4096);
+            std::ignore = co_await stream::write_message(*stream, second);
+        });
+        auto const before = mesh.b.env.disk().read_file("/data/membership.log", 100'000).value();
+
+        auto const joined = co_await mesh.b.join(link.text());
+
+        CHECK(joined.error().kind == ErrorKind::not_allowed);
+        CHECK(joined.error().text.find("does not know the secret") != std::string::npos);
+        CHECK(mesh.b.names() == Names{"b"});
+        CHECK(mesh.b.env.disk().read_file("/data/membership.log", 100'000).value() == before);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: a joiner whose disk fails stays alone, and joins with a new invite when it has room")
+{
+    auto mesh = Mesh(20);
+    auto task = [&]() -> Task<> {
+        mesh.b.env.set_disk_room(0);
+        auto const failed = co_await mesh.b.join(Mesh::link_of(mesh.a));
+        CHECK(failed.error().kind == ErrorKind::out_of_space);
+        CHECK(mesh.b.names() == Names{"b"});
+        mesh.b.env.set_disk_room(1 << 20);
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(2s);
+        CHECK(mesh.b.names() == Names{"a", "b"});
+        CHECK(mesh.a.is_connected_to(mesh.b));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: no more invites are open than the limit")
+{
+    auto mesh = Mesh(21);
+    auto task = [&]() -> Task<> {
+        for (std::size_t count = 0; count < max_open_invites; ++count) {
+            CHECK(mesh.a.membership->invite(Role::member, 1min));
+        }
+        CHECK(mesh.a.membership->invite(Role::member, 1min).error().kind == ErrorKind::unavailable);
+        co_await mesh.wait(61s);
+        CHECK(mesh.a.membership->invite(Role::member, 1min));
+    };
+    mesh.run(task());
+}
