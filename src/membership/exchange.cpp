@@ -14,6 +14,16 @@ namespace {
 constexpr auto first_exchange_pause = std::chrono::milliseconds(250);  // after one that failed
 constexpr auto longest_exchange_pause = std::chrono::seconds(8);
 
+/// A connection that was lost is nobody's fault.
+void tell_of_breach(PeerId const& peer, Error const& error)
+{
+    auto const faults = {ErrorKind::malformed, ErrorKind::too_large, ErrorKind::not_allowed};
+    if (std::ranges::find(faults, error.kind) != faults.end()) {
+        log::warning("a member broke the exchange of membership logs",
+                     {{"peer", peer.short_text()}, {"why", error.text}});
+    }
+}
+
 }  // namespace
 
 void add_missing(SyncMessage& message, Log const& log, std::vector<EntryId> const& known)
@@ -172,8 +182,7 @@ Task<> Membership::serve_exchange(std::unique_ptr<host::Stream> stream)
         auto const message = and_then(bytes, [](Bytes const& content) { return decode_sync(content); });
         auto const taken = and_then(message, [&](SyncMessage const& content) { return take(content, peer); });
         if (!taken) {
-            log::warning("a member broke the exchange of membership logs",
-                         {{"peer", peer.short_text()}, {"why", taken.error().text}});
+            tell_of_breach(peer, taken.error());
             stream->reset();
             co_return;
         }
