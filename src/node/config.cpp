@@ -171,6 +171,16 @@ std::optional<std::string> text_of(toml::node const& node)
     return joined;
 }
 
+/// The parser does not stand every letter outside of quotes and comments: it may see others than ASCII only when a mark
+/// that is allowed nowhere else has been accepted in their places.
+toml::parse_result parse_text(std::string_view text)
+{
+    auto marked = std::string(text);
+    std::ranges::replace_if(marked, [](char letter) { return static_cast<unsigned char>(letter) >= 0x80; }, '!');
+    auto first = toml::parse(marked);
+    return marked == text || !first ? std::move(first) : toml::parse(text);
+}
+
 Result<void> read_table(Config& config, toml::table const& table, std::string const& prefix, std::string const& file)
 {
     for (auto const& [name, node] : table) {
@@ -212,7 +222,7 @@ Result<void> set_key(Config& config, std::string const& key, std::string const& 
 Result<Config> read_config(std::string_view text, std::string const& file, Environment const& environment)
 {
     auto config = Config{};
-    auto const parsed = toml::parse(text);
+    auto const parsed = parse_text(text);
     if (!parsed) {
         auto const& error = parsed.error();
         return fail(ErrorKind::malformed, "{} line {}: {}", file, error.source().begin.line, error.description());
