@@ -100,7 +100,10 @@ struct World {
 
     struct Serving {
         World& world;
-        explicit Serving(World& owner) : world(owner) { world.most_served = std::max(world.most_served, ++world.served); }
+        explicit Serving(World& owner) : world(owner)
+        {
+            world.most_served = std::max(world.most_served, ++world.served);
+        }
         ~Serving() { --world.served; }
     };
 
@@ -260,7 +263,8 @@ Bytes muxer_frame(Script& script)
 /// Opens a stream, proposes, and sends `body` behind.
 Bytes opening(muxer::StreamId stream, std::string_view protocol, ByteView body, bool ends)
 {
-    auto const bytes = concatenate({negotiation::encode_frame(negotiation::header), negotiation::encode_frame(protocol), body});
+    auto const bytes = concatenate(
+        {negotiation::encode_frame(negotiation::header), negotiation::encode_frame(protocol), body});
     auto const flags = muxer::FrameHeader::syn | (ends ? muxer::FrameHeader::fin : 0);
     auto const header = muxer::FrameHeader{.flags = static_cast<std::uint16_t>(flags),
                                            .stream = stream,
@@ -270,9 +274,9 @@ Bytes opening(muxer::StreamId stream, std::string_view protocol, ByteView body, 
 
 Bytes proposal(Script& script)
 {
-    constexpr auto names = std::array<std::string_view, 8>{"/test/echo/1", "/test/lazy/1",        "/test/pair/1",
-                                                           "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0",
-                                                           "/nothing", "ls"};
+    constexpr auto names = std::array<std::string_view, 8>{
+        "/test/echo/1",        "/test/lazy/1",     "/test/pair/1", "/ipfs/id/1.0.0",
+        "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/nothing",     "ls"};
     auto const what = script.take();
     auto const stream = static_cast<muxer::StreamId>(script.take() % 64);
     auto const body = script.bytes(script.take() % 64);
@@ -307,7 +311,8 @@ Task<> connect(World& world, Script& script)
         world.wires.front()->socket->reset();
         co_return;
     }
-    auto socket = co_await world.peer_env.network().connect({world.host_env.address(), 4001}, world.peer_env.deadline_in(1s));
+    auto socket = co_await world.peer_env.network().connect({world.host_env.address(), 4001},
+                                                            world.peer_env.deadline_in(1s));
     if (!socket) {
         co_return;
     }
@@ -349,27 +354,40 @@ Task<> act(World& world, Script& script)
     };
     auto const in_a_moment = world.peer_env.deadline_in(500ms);
     switch (action % 16) {
-    case 1: std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, script.bytes(script.take()), false)); break;
-    case 2: std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, script.bytes(script.take()), true)); break;
+    case 1:
+        std::ignore = co_await with_deadline(world.peer_env, in_a_moment,
+                                             sending(wire, script.bytes(script.take()), false));
+        break;
+    case 2:
+        std::ignore = co_await with_deadline(world.peer_env, in_a_moment,
+                                             sending(wire, script.bytes(script.take()), true));
+        break;
     case 3: wire.socket->reset(); break;
     case 4: std::ignore = co_await wire.socket->close_write(); break;
     case 5: co_await sleep_for(world.peer_env, std::chrono::milliseconds(script.take())); break;
     case 6: co_await sleep_for(world.peer_env, std::chrono::seconds(script.take() % 32)); break;
-    case 7: std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, storm(script), true)); break;
+    case 7:
+        std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, storm(script), true));
+        break;
     case 8:
         world.gater.admission = static_cast<Admission>(script.take() % 3);
         world.host->reconsider();
         break;
     case 9: world.host->disconnect(world.peer()); break;
     case 10: {
-        auto const negotiated = concatenate({negotiation::encode_frame(negotiation::header),
-                                             negotiation::encode_frame(script.take() % 4 == 0 ? "/mplex/6.7.0" : "/yamux/1.0.0")});
+        auto const negotiated = concatenate(
+            {negotiation::encode_frame(negotiation::header),
+             negotiation::encode_frame(script.take() % 4 == 0 ? "/mplex/6.7.0" : "/yamux/1.0.0")});
         std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, negotiated, true));
         break;
     }
     case 11:
-    case 12: std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, proposal(script), true)); break;
-    default: std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, muxer_frame(script), true)); break;
+    case 12:
+        std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, proposal(script), true));
+        break;
+    default:
+        std::ignore = co_await with_deadline(world.peer_env, in_a_moment, sending(wire, muxer_frame(script), true));
+        break;
     }
 }
 

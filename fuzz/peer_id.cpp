@@ -23,7 +23,8 @@ void check(PeerId const& id)
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size)
 {
     auto const bytes = std::as_bytes(std::span(data, size));
-    for (auto const& id : {PeerId::from_bytes(bytes), PeerId::from_text(as_text(bytes)), PeerId::from_public_key(bytes)}) {
+    for (auto const& id :
+         {PeerId::from_bytes(bytes), PeerId::from_text(as_text(bytes)), PeerId::from_public_key(bytes)}) {
         if (id) {
             check(*id);
         }

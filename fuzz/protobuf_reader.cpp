@@ -19,8 +19,9 @@ std::optional<std::vector<Field>> fields_of(ByteView message)
     auto const read = for_each_field(message, [&](ProtobufField const& field) -> Result<void> {
         PLEXUS_ASSERT(field.number > 0);
         if (field.type == ProtobufField::Type::bytes || field.type == ProtobufField::Type::varint) {
-            PLEXUS_ASSERT(field.bytes.empty() || (field.bytes.data() >= message.data() &&
-                                                  field.bytes.data() + field.bytes.size() <= message.data() + message.size()));
+            PLEXUS_ASSERT(field.bytes.empty() ||
+                          (field.bytes.data() >= message.data() &&
+                           field.bytes.data() + field.bytes.size() <= message.data() + message.size()));
             fields.push_back({field.number, field.value, to_bytes(field.bytes)});
         }
         return {};

@@ -109,7 +109,9 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         if (what % 3 == 0) {
             act(session, application, script, now);
         } else {
-            auto const bytes = what % 3 == 1 ? frame(script) : to_bytes(script.rest.first(std::min<std::size_t>(script.rest.size(), what / 3)));
+            auto const bytes = what % 3 == 1
+                                   ? frame(script)
+                                   : to_bytes(script.rest.first(std::min<std::size_t>(script.rest.size(), what / 3)));
             script.rest = what % 3 == 1 ? script.rest : script.rest.subspan(bytes.size());
             auto rest = ByteView(bytes);
             auto const step = bytes.size() > 100 ? bytes.size() / 3 : 1 + what / 32;
