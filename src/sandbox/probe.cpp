@@ -128,7 +128,7 @@ std::vector<Attempt> socket_attempts()
     for (auto const& [family, name] : {std::pair(AF_INET, "IPv4"), std::pair(AF_INET6, "IPv6"),
                                        std::pair(AF_UNIX, "Unix"), std::pair(AF_NETLINK, "netlink"),
                                        std::pair(AF_PACKET, "packet"), std::pair(AF_VSOCK, "vsock")}) {
-        for (auto const type : {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW}) {
+        for (auto const type : std::array<int, 3>{SOCK_STREAM, SOCK_DGRAM, SOCK_RAW}) {
             attempts.push_back({Layer::seccomp, fmt::format("make a {} socket of type {}", name, type),
                                 [family, type] { return makes_socket(family, type); }});
         }
