@@ -1,4 +1,4 @@
-# plexus_module(NAME LAYER n [DEPENDS module...] [EXTERNAL library...] [PROTO file...])
+# plexus_module(NAME LAYER n [DEPENDS module...] [EXTERNAL library...])
 #
 # One folder of src/ as one static library `plexus_NAME` and one test program `NAME_test`.
 # A module may depend only on modules of lower layers; anything else stops the configuration.
@@ -14,7 +14,7 @@ function(plexus_common target)
 endfunction()
 
 function(plexus_module name)
-    cmake_parse_arguments(MODULE "" "LAYER" "DEPENDS;EXTERNAL;PROTO" ${ARGN})
+    cmake_parse_arguments(MODULE "" "LAYER" "DEPENDS;EXTERNAL" ${ARGN})
     if(NOT DEFINED MODULE_LAYER)
         message(FATAL_ERROR "plexus_module(${name}): LAYER is missing")
     endif()
@@ -44,9 +44,6 @@ function(plexus_module name)
     foreach(library ${MODULE_EXTERNAL})
         target_link_libraries(plexus_${name} PRIVATE plexus_external_${library})
     endforeach()
-    if(MODULE_PROTO)
-        plexus_protobuf(plexus_${name} ${MODULE_PROTO})
-    endif()
 
     if(tests)
         add_executable(${name}_test ${CMAKE_SOURCE_DIR}/cmake/test_main.cpp ${tests})
@@ -60,22 +57,6 @@ function(plexus_module name)
         add_test(NAME unit.${name} COMMAND ${name}_test)
         set_tests_properties(unit.${name} PROPERTIES TIMEOUT 300)
     endif()
-endfunction()
-
-# Generates C++ (lite runtime) for files of proto/ and adds it to `target`; include as "<name>.pb.h" in .cpp files only.
-function(plexus_protobuf target)
-    foreach(file ${ARGN})
-        set(out ${CMAKE_CURRENT_BINARY_DIR}/${file})
-        add_custom_command(
-            OUTPUT ${out}.pb.cc ${out}.pb.h
-            COMMAND protobuf::protoc --cpp_out=lite:${CMAKE_CURRENT_BINARY_DIR} -I ${CMAKE_SOURCE_DIR}/proto
-                    ${CMAKE_SOURCE_DIR}/proto/${file}.proto
-            DEPENDS ${CMAKE_SOURCE_DIR}/proto/${file}.proto VERBATIM)
-        set_source_files_properties(${out}.pb.cc PROPERTIES COMPILE_OPTIONS "-w" SKIP_PRECOMPILE_HEADERS ON)
-        target_sources(${target} PRIVATE ${out}.pb.cc)
-    endforeach()
-    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
-    target_link_libraries(${target} PRIVATE plexus_external_protobuf)
 endfunction()
 
 # plexus_program(NAME SOURCES file... MODULES module... [EXTERNAL library...])

@@ -13,7 +13,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 CALL = re.compile(r"^(plexus_module|plexus_program)\(([^)]*)\)", re.MULTILINE)
-WORDS = ("LAYER", "DEPENDS", "EXTERNAL", "PROTO", "SOURCES", "MODULES")
+WORDS = ("LAYER", "DEPENDS", "EXTERNAL", "SOURCES", "MODULES")
 
 LIBRARIES = {
     "asio": r"boost/(asio|system)/|boost/(asio|system)\.hpp",
@@ -28,7 +28,6 @@ LIBRARIES = {
     "edit": r"(histedit|editline)",
     "cli11": r"CLI/",
     "tomlplusplus": r"toml\+\+/",
-    "protobuf": r"google/protobuf/|.*\.pb\.h$",
     "doctest": r"doctest/",
 }
 ALWAYS = {"asio", "fmt"}
@@ -106,7 +105,7 @@ class Checker:
 
     def run(self) -> None:
         for name, values in self.modules.items():
-            libraries = ALWAYS | set(values["EXTERNAL"]) | ({"protobuf"} if values["PROTO"] else set())
+            libraries = ALWAYS | set(values["EXTERNAL"])
             for file in sorted((ROOT / "src" / name).iterdir()):
                 if file.suffix in (".h", ".cpp"):
                     may = is_platform(file) or is_test(file)

@@ -2,8 +2,10 @@
 import contextlib
 import os
 import subprocess
+import sys
 import typing
 
+LEFT_OUT = 77  # what ctest takes for a test that was left out
 LEFT_ADDRESS, RIGHT_ADDRESS = "10.77.0.1", "10.77.0.2"
 
 
@@ -20,6 +22,9 @@ def inside(name_space: str) -> list:
 @contextlib.contextmanager
 def link(program: str, *options: str):
     """Gives a Link; `options` go to plexus-wire."""
+    if os.geteuid() != 0:
+        print("network namespaces are made by root: left out")
+        sys.exit(LEFT_OUT)
     spaces = [f"plexus-{os.getpid()}-{side}" for side in ("left", "right")]
     process = None
     made = []
