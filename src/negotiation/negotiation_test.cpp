@@ -41,9 +41,12 @@ TEST_CASE("multistream: frames are as the vectors say")
 {
     CHECK(to_hex(encode_frame("/multistream/1.0.0")) == "132f6d756c746973747265616d2f312e302e300a");
     CHECK(to_hex(encode_frame("na")) == "036e610a");
+    CHECK(to_hex(encode_frame("ls")) == "036c730a");
     CHECK(to_hex(encode_frame("/noise")) == "072f6e6f6973650a");
+    CHECK(to_hex(encode_frame("/tls/1.0.0")) == "0b2f746c732f312e302e300a");
     CHECK(to_hex(encode_frame("/yamux/1.0.0")) == "0d2f79616d75782f312e302e300a");
     CHECK(to_hex(encode_frame("/ipfs/ping/1.0.0")) == "112f697066732f70696e672f312e302e300a");
+    CHECK(to_hex(encode_frame("/ipfs/id/1.0.0")) == "0f2f697066732f69642f312e302e300a");
 }
 
 TEST_CASE("multistream: both sides agree whatever the split, and bytes behind are kept")
