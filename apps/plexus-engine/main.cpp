@@ -144,8 +144,12 @@ std::optional<sandbox::Surroundings> parse(int count, char** arguments)
     for (auto index = 1; index + 1 < count; index += 2) {
         auto const name = std::string_view(arguments[index]);
         auto const value = std::string(arguments[index + 1]);
-        if (name == "--network-namespace") {
-            surroundings.parent_network_namespace = std::strtoull(value.c_str(), nullptr, 10);
+        if (name == "--outside") {
+            auto const colon = value.find(':');
+            auto const inode = colon == std::string::npos ? std::string{} : value.substr(colon + 1);
+            surroundings.parent_namespaces[value.substr(0, colon)] = std::strtoull(inode.c_str(), nullptr, 10);
+        } else if (name == "--memory") {
+            surroundings.memory_limit_bytes = std::strtoull(value.c_str(), nullptr, 10);
         } else if (name == "--forbid") {
             surroundings.forbidden_paths.push_back(value);
         } else if (name == "--without-layer") {

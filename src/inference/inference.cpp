@@ -130,6 +130,7 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
     options.arguments = options_.arguments;
     options.file = std::move(*file);
     options.forbidden_paths = options_.forbidden_paths;
+    options.memory_limit_bytes = options_.memory_limit_bytes;
     if (stopping_) {
         co_return fail(ErrorKind::closed, "the device is stopping");
     }

@@ -58,6 +58,7 @@ struct Options {
     std::uint32_t context = 4096;              ///< tokens a slot
     std::uint32_t slots = 4;
     std::uint32_t threads = 2;
+    std::uint64_t memory_limit_bytes = 0;  ///< of one engine beside the mapped model; 0: none
     Duration idle_limit = std::chrono::minutes(30);  ///< an unused model leaves memory after this
     Duration load_limit = std::chrono::minutes(5);
 };

@@ -128,8 +128,9 @@ Result<void> raise_seccomp()
     for (auto call : absent_calls) {
         filter.add(SCMP_ACT_ERRNO(ENOSYS), call);
     }
-    // Opening is left to Landlock until `seal`; reading only.
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(openat), argument(2, SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDONLY));
+    // Opening is left to Landlock until `seal`; reading only, of what is there.
+    constexpr auto changing = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(openat), argument(2, SCMP_CMP_MASKED_EQ, changing, O_RDONLY));
     // Threads, but no processes.
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), argument(0, SCMP_CMP_EQ, PR_SET_NAME));
@@ -168,7 +169,13 @@ Result<void> seal()
     for (auto call : {SCMP_SYS(openat), SCMP_SYS(seccomp)}) {
         filter.add(SCMP_ACT_ERRNO(EPERM), call);
     }
-    return filter.load();
+    if (auto loaded = filter.load(); !loaded) {
+        return loaded;
+    }
+    if (::open("/", O_RDONLY | O_CLOEXEC) >= 0 || errno != EPERM) {
+        return fail(ErrorKind::not_allowed, "the wall \"seccomp\" is open: the engine could go on opening files");
+    }
+    return {};
 }
 
 }  // namespace plexus::sandbox

@@ -23,6 +23,13 @@ namespace {
 constexpr auto exec_failed = 127;
 constexpr rlim_t descriptor_limit = 64;
 
+// The shadow memory of sanitizers passes any limit.
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool can_limit_memory = false;
+#else
+constexpr bool can_limit_memory = true;
+#endif
+
 /// What the child needs, prepared before the clone: after it only system calls are allowed.
 struct ChildPlan {
     int channel = -1;
@@ -33,7 +40,7 @@ struct ChildPlan {
     bool limits = true;
     bool no_new_privileges = true;
     bool parent_death = true;
-    rlim_t memory = RLIM_INFINITY;
+    rlim_t memory = 0;
     std::vector<char*> arguments;
     char* environment[2] = {nullptr, nullptr};
 };
@@ -70,8 +77,9 @@ void set_limit(int resource, rlim_t value)
         set_limit(RLIMIT_CORE, 0);
         set_limit(RLIMIT_FSIZE, 0);
         set_limit(RLIMIT_NOFILE, descriptor_limit);
-        if (plan.memory != RLIM_INFINITY) {
-            set_limit(RLIMIT_AS, plan.memory);
+        if (plan.memory != 0) {
+            // Not the address space: the model is mapped, and allocators reserve far more than they use.
+            set_limit(RLIMIT_DATA, plan.memory);
         }
     }
     if (plan.no_new_privileges) {
@@ -148,16 +156,26 @@ private:
     std::optional<int> status_;
 };
 
-std::uint64_t network_namespace()
+std::uint64_t namespace_inode(std::string_view name)
 {
     struct stat status = {};
-    return ::stat("/proc/self/ns/net", &status) == 0 ? status.st_ino : 0;
+    return ::stat(fmt::format("/proc/self/ns/{}", name).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+rlim_t memory_limit(ProcessOptions const& options)
+{
+    return can_limit_memory ? options.memory_limit_bytes : 0;
 }
 
 std::vector<std::string> all_arguments(ProcessOptions const& options)
 {
-    auto arguments = std::vector<std::string>{options.program.string(), "--network-namespace",
-                                              std::to_string(network_namespace())};
+    auto arguments = std::vector<std::string>{options.program.string()};
+    for (auto const name : namespace_names) {
+        arguments.insert(arguments.end(), {"--outside", fmt::format("{}:{}", name, namespace_inode(name))});
+    }
+    if (auto const memory = memory_limit(options); memory != 0) {
+        arguments.insert(arguments.end(), {"--memory", std::to_string(memory)});
+    }
     for (auto const& path : options.forbidden_paths) {
         arguments.insert(arguments.end(), {"--forbid", path});
     }
@@ -188,7 +206,7 @@ Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
     plan.limits = left_out_ != Layer::limits;
     plan.no_new_privileges = left_out_ != Layer::no_new_privileges;
     plan.parent_death = left_out_ != Layer::parent_death;
-    plan.memory = options.memory_limit_bytes > 0 ? options.memory_limit_bytes : RLIM_INFINITY;
+    plan.memory = memory_limit(options);
     for (auto& argument : arguments) {
         plan.arguments.push_back(argument.data());
     }

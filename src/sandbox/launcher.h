@@ -10,8 +10,8 @@ namespace plexus::sandbox {
 /// Starts engine processes behind the outer walls: own namespaces, no foreign descriptors, limits, parent death.
 /// The program itself raises the inner ones (confine.h) before it reads a byte of the model.
 ///
-/// The program gets as arguments: `--network-namespace N` (the daemon's, which it must not be in),
-/// `--forbid PATH…` (what its probe must fail to open), then those of the options.
+/// The program gets as arguments: `--outside NAME:INODE` for each of the daemon's namespaces, which it must not be in,
+/// `--memory BYTES` if that is limited, `--forbid PATH…` (what its probe must fail to open), then those of the options.
 class Launcher final : public Processes {
 public:
     explicit Launcher(asio::io_context& context) : context_(context) {}
