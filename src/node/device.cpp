@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "catalog/hardware.h"
+
 namespace plexus::node {
 
 namespace {
@@ -96,6 +98,7 @@ inference::Options Device::inference_options() const
             .context = config.context,
             .slots = config.slots,
             .threads = config.threads == 0 ? options_.cores : config.threads,
+            .memory_limit_bytes = catalog::probe_memory(env_.disk()).total_bytes,
             .idle_limit = std::chrono::minutes(config.idle_minutes)};
 }
 
