@@ -14,7 +14,7 @@ constexpr std::string_view ping_protocol = "/ipfs/ping/1.0.0";
 constexpr std::size_t ping_size = 32;
 constexpr std::size_t max_remembered_peers = 1024;
 constexpr std::size_t max_remembered_addresses = 32;
-constexpr std::size_t max_dials_per_peer = 8;
+constexpr std::size_t max_dials_at_once = 8;  // to one peer
 constexpr auto dial_stagger = std::chrono::milliseconds(250);
 constexpr auto dial_limit = std::chrono::seconds(15);
 constexpr auto identify_limit = std::chrono::seconds(5);
@@ -28,7 +28,7 @@ struct Handler {
 /// One attempt to reach a peer, shared by all who wait for it.
 struct Dial {
     explicit Dial(Executor executor) : changed(std::move(executor)) {}
-    std::size_t running = 0;
+    std::size_t running = 0;  ///< attempts on one address each, and the task that begins them
     bool settled = false;
     Error last_error{ErrorKind::unavailable, "there is no address to dial"};
     Signal changed;
@@ -81,7 +81,9 @@ private:
         auto const found = handshakes_.find(address);
         return found == handshakes_.end() ? 0 : found->second;
     }
-    Task<> attempt(std::shared_ptr<Dial> dial, PeerId peer, Endpoint to, Duration wait, Deadline deadline);
+    Task<> attempt_all(std::shared_ptr<Dial> dial, PeerId peer, std::vector<Endpoint> addresses, Deadline deadline);
+    Task<> attempt(std::shared_ptr<Dial> dial, PeerId peer, Endpoint to, Deadline deadline);
+    void end_attempt(Dial& dial, PeerId const& peer);
     Task<Result<ConnectionHandle>> dial_endpoint(PeerId peer, Endpoint to, Deadline deadline, Dial& dial);
     std::shared_ptr<Dial> start_dial(PeerId const& peer, std::vector<Multiaddr> const& addresses, Deadline deadline);
     Result<ConnectionHandle> register_connection(Secured secured);
@@ -320,22 +322,55 @@ Task<> HostImpl::serve_stream(ConnectionHandle connection, muxer::StreamId id)
 std::shared_ptr<Dial> HostImpl::start_dial(PeerId const& peer, std::vector<Multiaddr> const& addresses, Deadline deadline)
 {
     auto const dial = std::make_shared<Dial>(env_.executor());
-    auto wait = Duration::zero();
+    auto endpoints = std::vector<Endpoint>{};
     for (auto const& address : addresses) {
         auto const endpoint = address.tcp_endpoint();
         auto const named = address.peer();
-        if (!endpoint || (named && *named != peer) || dial->running == max_dials_per_peer ||
-            !gater_.allow_address(*endpoint, Direction::outbound)) {
-            continue;
+        if (endpoint && (!named || *named == peer) && endpoints.size() < max_remembered_addresses &&
+            gater_.allow_address(*endpoint, Direction::outbound)) {
+            endpoints.push_back(*endpoint);
         }
-        ++dial->running;
-        tasks_.spawn("dial " + peer.short_text(), attempt(dial, peer, *endpoint, wait, deadline));
-        wait += dial_stagger;
     }
-    if (dial->running > 0) {
+    if (!endpoints.empty()) {
+        ++dial->running;
         dials_[peer] = dial;
+        tasks_.spawn("dial " + peer.short_text(), attempt_all(dial, peer, std::move(endpoints), deadline));
     }
     return dial;
+}
+
+/// Begins with the next address after a while, or at once when those before have failed.
+Task<> HostImpl::attempt_all(std::shared_ptr<Dial> dial, PeerId peer, std::vector<Endpoint> addresses, Deadline deadline)
+{
+    struct Ending {
+        HostImpl& host;
+        Dial& dial;
+        PeerId const& peer;
+        ~Ending() { host.end_attempt(dial, peer); }
+    } const ending{*this, *dial, peer};
+    auto const under_way = [&dial] { return dial->running - 1; };
+    for (auto const& address : addresses) {
+        ++dial->running;
+        tasks_.spawn("dial " + address.text(), attempt(dial, peer, address, deadline));
+        auto const next = env_.now() + dial_stagger;
+        auto const alarm = Alarm(env_, next, [dial] { dial->changed.notify(); });
+        while (!dial->settled && under_way() > 0 && (env_.now() < next || under_way() >= max_dials_at_once)) {
+            co_await dial->changed.wait();
+        }
+        if (dial->settled) {
+            break;
+        }
+    }
+}
+
+void HostImpl::end_attempt(Dial& dial, PeerId const& peer)
+{
+    dial.settled = --dial.running == 0 || dial.settled;
+    auto const found = dials_.find(peer);
+    if (dial.settled && found != dials_.end() && found->second.get() == &dial) {
+        dials_.erase(found);
+    }
+    dial.changed.notify();
 }
 
 Task<Result<HostImpl::ConnectionHandle>> HostImpl::dial_endpoint(PeerId peer, Endpoint to, Deadline deadline, Dial& dial)
@@ -357,33 +392,14 @@ Task<Result<HostImpl::ConnectionHandle>> HostImpl::dial_endpoint(PeerId peer, En
     co_return register_connection(std::move(*secured));
 }
 
-Task<> HostImpl::attempt(std::shared_ptr<Dial> dial, PeerId peer, Endpoint to, Duration wait, Deadline deadline)
+Task<> HostImpl::attempt(std::shared_ptr<Dial> dial, PeerId peer, Endpoint to, Deadline deadline)
 {
     struct Ending {
         HostImpl& host;
         Dial& dial;
         PeerId const& peer;
-        ~Ending()
-        {
-            if (--dial.running == 0) {
-                dial.settled = true;
-            }
-            if (dial.settled) {
-                if (auto const found = host.dials_.find(peer); found != host.dials_.end() && found->second.get() == &dial) {
-                    host.dials_.erase(found);
-                }
-            }
-            dial.changed.notify();
-        }
-    };
-    auto const ending = Ending{*this, *dial, peer};
-    if (wait > Duration::zero()) {
-        // The next address is tried after a while, or at once when those before have failed.
-        auto const start = env_.now();
-        while (!dial->settled && env_.now() < start + wait) {
-            co_await sleep_for(env_, std::min<Duration>(dial_stagger, start + wait - env_.now()));
-        }
-    }
+        ~Ending() { host.end_attempt(dial, peer); }
+    } const ending{*this, *dial, peer};
     if (dial->settled) {
         co_return;
     }
@@ -448,16 +464,18 @@ Task<Result<std::unique_ptr<Stream>>> HostImpl::open_stream(PeerId peer, std::st
 
 void HostImpl::remember_addresses(PeerId const& peer, std::vector<Multiaddr> addresses)
 {
-    if (!addresses_.contains(peer) && addresses_.size() >= max_remembered_peers) {
+    if (addresses.empty() || (!addresses_.contains(peer) && addresses_.size() >= max_remembered_peers)) {
         return;
     }
     auto& known = addresses_[peer];
-    for (auto& address : addresses) {
+    addresses.insert(addresses.end(), known.begin(), known.end());
+    known.clear();
+    for (auto const& address : addresses) {
         auto plain = address.without_peer();
-        std::erase(known, plain);
-        known.insert(known.begin(), std::move(plain));
+        if (known.size() < max_remembered_addresses && std::ranges::find(known, plain) == known.end()) {
+            known.push_back(std::move(plain));
+        }
     }
-    known.resize(std::min(known.size(), max_remembered_addresses));
 }
 
 std::vector<Multiaddr> HostImpl::remembered_addresses(PeerId const& peer) const

@@ -95,7 +95,8 @@ public:
     /// Serves `protocol` to connections admitted as `least` or more. Replaces an earlier handler.
     virtual void handle(std::string protocol, Admission least, StreamHandler handler) = 0;
 
-    /// Makes sure there is a connection to `peer`: an existing one, else dials `addresses` in parallel, staggered.
+    /// Makes sure there is a connection to `peer`: an existing one, else dials `addresses` in their order, a few at once:
+    /// the next one after a moment, or as soon as those before have failed.
     /// Errors: `timed_out`, `refused`, `unavailable`, `not_allowed` (gater or wrong peer).
     virtual Task<Result<void>> connect(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline) = 0;
 
@@ -104,6 +105,7 @@ public:
     /// Errors: as connect; `refused` if identify told already; `unavailable` over a limit.
     virtual Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline) = 0;
 
+    /// `addresses`, best first, come before those that are remembered already; the last ones are forgotten over a limit.
     virtual void remember_addresses(PeerId const& peer, std::vector<Multiaddr> addresses) = 0;
     virtual std::vector<Multiaddr> remembered_addresses(PeerId const& peer) const = 0;
 

@@ -32,13 +32,14 @@ struct Mesh {
     sim::SimEnv& right_env;
     TestGater left_gater, right_gater;
     std::unique_ptr<Host> left, right;
-    Multiaddr address;
+    Multiaddr address, left_address;
 
     explicit Mesh(std::uint64_t seed = 1, Options options = {})
         : world(seed), left_env(world.add_device("left")), right_env(world.add_device("right")),
           left(make_host(left_env, key(1), left_gater, options)), right(make_host(right_env, key(2), right_gater, options))
     {
         address = right->listen(Multiaddr::from_tcp({right_env.address(), 4001})).value();
+        left_address = left->listen(Multiaddr::from_tcp({left_env.address(), 4001})).value();
         right->handle("/test/echo/1", Admission::member, echo);
     }
 
@@ -370,6 +371,41 @@ TEST_CASE("host: bytes over the memory of all connections break the stream that 
         CHECK((ending && ending->kind == ErrorKind::closed));
         auto buffer = Bytes(10);
         CHECK((co_await stream->read_some(buffer)).error().kind == ErrorKind::closed);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: addresses that fail at once do not hold up those behind them, however many they are")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        auto addresses = std::vector<Multiaddr>{};
+        for (std::uint16_t port = 1; port <= 20; ++port) {
+            addresses.push_back(Multiaddr::from_tcp({mesh.right_env.address(), port}));
+        }
+        addresses.push_back(mesh.address);
+        auto const start = mesh.world.now();
+        CHECK(co_await mesh.left->connect(mesh.right->local_peer(), addresses, mesh.soon()));
+        CHECK(mesh.world.now() - start < 1s);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: remembered addresses keep their order, what is told last first, and their limit")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        auto const peer = mesh.right->local_peer();
+        auto const at = [](int port) { return Multiaddr::from_tcp({asio::ip::make_address("192.0.2.1"), static_cast<std::uint16_t>(port)}); };
+        mesh.left->remember_addresses(peer, {at(1), at(2)});
+        mesh.left->remember_addresses(peer, {at(3), at(2).with_peer(peer)});
+        CHECK(mesh.left->remembered_addresses(peer) == std::vector{at(3), at(2), at(1)});
+        for (auto port = 10; port < 100; ++port) {
+            mesh.left->remember_addresses(peer, {at(port)});
+        }
+        CHECK(mesh.left->remembered_addresses(peer).size() == 32);
+        CHECK(mesh.left->remembered_addresses(peer).front() == at(99));
+        co_return;
     };
     mesh.run(task());
 }
