@@ -53,7 +53,11 @@ public:
 
     void handle(std::string protocol, Admission least, StreamHandler handler) override
     {
+        auto const is_new = !handlers_.contains(protocol);
         handlers_[std::move(protocol)] = Handler{least, std::move(handler)};
+        if (is_new) {
+            push_identity();
+        }
     }
 
     Task<Result<void>> connect(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline) override;
@@ -99,6 +103,8 @@ private:
     Task<> serve_identify(std::unique_ptr<Stream> stream);
     Task<> serve_identify_push(std::unique_ptr<Stream> stream);
     Task<> ask_identity(ConnectionHandle connection);
+    void push_identity();
+    Task<> push_identity_to(ConnectionHandle connection);
     void learn(Connection& connection, Identify const& identify);
     static Task<> serve_ping(std::unique_ptr<Stream> stream);
 
@@ -136,6 +142,7 @@ Result<Multiaddr> HostImpl::listen(Multiaddr const& address)
     auto const bound = (*acceptor)->local_endpoint();
     acceptors_.push_back(std::move(*acceptor));
     tasks_.spawn("accept", accept_loop(*acceptors_.back()));
+    push_identity();
     return Multiaddr::from_tcp(bound);
 }
 
@@ -586,13 +593,40 @@ Task<> HostImpl::ask_identity(ConnectionHandle connection)
     }
 }
 
+void HostImpl::push_identity()
+{
+    for (auto const& [id, connection] : connections_) {
+        auto const& spoken = connection->protocols;
+        if (connection->admission() == Admission::member &&
+            std::ranges::find(spoken, identify_push_protocol) != spoken.end()) {
+            connection->tasks().spawn("push identity to " + connection->peer().short_text(),
+                                      push_identity_to(connection));
+        }
+    }
+}
+
+Task<> HostImpl::push_identity_to(ConnectionHandle connection)
+{
+    auto const id = connection->open();
+    if (!id) {
+        co_return;
+    }
+    auto stream = HostStream(connection, *id, std::string(identify_push_protocol));
+    auto const message = encode(own_identify(*connection));
+    auto const deadline = env_.deadline_in(identify_limit);
+    auto const written = co_await with_deadline(env_, deadline, stream::write_message(stream, message));
+    if (written) {
+        std::ignore = co_await stream.close_write();
+    }
+}
+
 void HostImpl::learn(Connection& connection, Identify const& identify)
 {
     if (!identify.public_key.empty() && identify.public_key != connection.peer_key().encode()) {
         log::warning("a device names another key than its own", {{"peer", connection.peer().short_text()}});
         return;
     }
-    connection.agent = identify.agent;
+    connection.agent = identify.agent.empty() ? connection.agent : identify.agent;
     if (!identify.protocols.empty()) {
         connection.protocols = identify.protocols;
         connection.identified = true;

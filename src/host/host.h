@@ -92,7 +92,8 @@ public:
     /// Where others may reach this host, without /p2p; unspecified addresses are expanded to those of the interfaces.
     virtual std::vector<Multiaddr> listen_addresses() const = 0;
 
-    /// Serves `protocol` to connections admitted as `least` or more. Replaces an earlier handler.
+    /// Serves `protocol` to connections admitted as `least` or more. Replaces an earlier handler. Members that are
+    /// connected are told of a new protocol, as of a new address.
     virtual void handle(std::string protocol, Admission least, StreamHandler handler) = 0;
 
     /// Makes sure there is a connection to `peer`: an existing one, else dials `addresses` in their order, a few at once:

@@ -410,6 +410,33 @@ TEST_CASE("host: remembered addresses keep their order, what is told last first,
     mesh.run(task());
 }
 
+TEST_CASE("identify: a connected member is told of new addresses and protocols, and what a push leaves out stays")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK((co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/new/1", mesh.soon())).error().kind ==
+              ErrorKind::refused);
+
+        auto const added = mesh.right->listen(Multiaddr::from_tcp({mesh.right_env.address(), 4002})).value();
+        mesh.right->handle("/test/new/1", Admission::member, Mesh::echo);
+        co_await sleep_for(mesh.left_env, 1s);
+
+        auto const known = mesh.left->remembered_addresses(mesh.right->local_peer());
+        CHECK(std::ranges::find(known, added) != known.end());
+        CHECK(co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/new/1", mesh.soon()));
+
+        auto push = (co_await mesh.right->open_stream(mesh.left->local_peer(), std::string(identify_push_protocol), mesh.soon())).value();
+        auto const nothing = stream::frame_message(Bytes{});
+        CHECK(co_await push->write(nothing));
+        CHECK(co_await push->close_write());
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(mesh.left->connections().at(0).agent == "plexus-mesh/" PLEXUS_VERSION);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("host: a connection cut after any byte of the handshake leaves nothing behind")
 {
     auto options = Options{};
