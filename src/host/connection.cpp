@@ -24,7 +24,7 @@ muxer::YamuxLimits session_limits(Limits const& limits)
 /// Forgets what has arrived and was not read.
 void Connection::StreamState::drop()
 {
-    usage->unread -= inbox.size() - taken;
+    scope->remove_unread(inbox.size() - taken);
     inbox = {};
     taken = 0;
 }
@@ -35,7 +35,7 @@ std::size_t Connection::StreamState::take(MutableByteView buffer)
     auto const count = std::min(inbox.size() - taken, buffer.size());
     std::memcpy(buffer.data(), inbox.data() + taken, count);
     taken += count;
-    usage->unread -= count;
+    scope->remove_unread(count);
     if (taken == inbox.size()) {
         inbox.clear();
         taken = 0;
@@ -44,7 +44,7 @@ std::size_t Connection::StreamState::take(MutableByteView buffer)
 }
 
 Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission admission, Limits const& limits,
-                       std::shared_ptr<Usage> usage)
+                       std::shared_ptr<Scope> scope)
     : env_(env), id_(id), socket_(std::move(secured.socket)), sealer_(std::move(secured.session.sealer)),
       opener_(std::move(secured.session.opener)), peer_(secured.session.peer), peer_key_(secured.session.peer_key),
       channel_binding_(secured.session.channel_binding),
@@ -52,8 +52,8 @@ Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission ad
       admission_(admission), remote_address_(Multiaddr::from_tcp(socket_->remote_endpoint())),
       session_(secured.role == security::Role::initiator ? muxer::Side::dialer : muxer::Side::listener,
                session_limits(limits), *this),
-      max_streams_(2 * limits.inbound_streams_per_connection), max_all_streams_(limits.streams),
-      max_all_unread_(limits.memory_bytes), usage_(std::move(usage)), raw_output_(std::move(secured.first_output)),
+      max_streams_(2 * limits.inbound_streams_per_connection), max_stranger_streams_(limits.streams_per_stranger),
+      scope_(std::move(scope)), raw_output_(std::move(secured.first_output)),
       received_(receive_buffer), writable_(env.executor()), ended_(env.executor()), tasks_(env.executor())
 {
     PLEXUS_ASSERT(secured.received.size() <= received_.size());
@@ -132,12 +132,12 @@ Result<muxer::StreamId> Connection::open()
     if (closed_ || closing_) {
         return fail(ErrorKind::closed, "the connection is closed");
     }
-    if (usage_->streams >= max_all_streams_) {
+    if (!scope_->has_room_for_stream()) {
         return fail(ErrorKind::unavailable, "too many streams are open");
     }
     auto const id = session_.open_stream();
     if (id) {
-        streams_.emplace(*id, std::make_shared<StreamState>(env_.executor(), usage_));
+        streams_.emplace(*id, std::make_shared<StreamState>(env_.executor(), scope_));
         wake_writer();
     }
     return id;
@@ -146,10 +146,11 @@ Result<muxer::StreamId> Connection::open()
 bool Connection::on_stream(muxer::StreamId id)
 {
     // Streams that the other side has reset already count until their handlers are gone.
-    if (closing_ || !accept_ || streams_.size() >= max_streams_ || usage_->streams >= max_all_streams_) {
+    auto const most = admission_ == Admission::member ? max_streams_ : max_stranger_streams_;
+    if (closing_ || !accept_ || streams_.size() >= most || !scope_->has_room_for_stream()) {
         return false;
     }
-    streams_.emplace(id, std::make_shared<StreamState>(env_.executor(), usage_));
+    streams_.emplace(id, std::make_shared<StreamState>(env_.executor(), scope_));
     tasks_.spawn("stream of " + peer_.short_text(), accept_(shared_from_this(), id));
     return true;
 }
@@ -175,10 +176,10 @@ void Connection::on_data(muxer::StreamId id, ByteView body)
     keep(stream, body);
 }
 
-/// Over the limit of all connections the stream is broken; its user's release tells the other side.
+/// Over the limit of the peer or of all the stream is broken; its user's release tells the other side.
 void Connection::keep(StreamState& stream, ByteView body)
 {
-    if (usage_->unread + body.size() > max_all_unread_) {
+    if (!scope_->has_room_for(body.size())) {
         stream.drop();
         stream.reset = true;
         stream.changed.notify();
@@ -189,7 +190,7 @@ void Connection::keep(StreamState& stream, ByteView body)
         stream.taken = 0;
     }
     append(stream.inbox, body);
-    usage_->unread += body.size();
+    scope_->add_unread(body.size());
 }
 
 void Connection::on_end(muxer::StreamId id)

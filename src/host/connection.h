@@ -1,17 +1,12 @@
 #pragma once
 
 #include "host/host.h"
+#include "host/scope.h"
 #include "host/upgrade.h"
 #include "muxer/yamux.h"
 #include "negotiation/multistream.h"
 
 namespace plexus::host {
-
-/// What all connections of a host hold together.
-struct Usage {
-    std::size_t streams = 0;
-    std::uint64_t unread = 0;  ///< bytes received on streams that nobody has read yet
-};
 
 /// One encrypted, muxed connection: a reader and a writer task around the sans-I/O parts, and the streams on it.
 ///
@@ -21,9 +16,9 @@ public:
     /// Serves one stream that the other side opened; called as a task of the connection.
     using Accept = std::function<Task<>(std::shared_ptr<Connection>, muxer::StreamId)>;
 
-    /// `env` must outlive the connection. `usage` is shared by all that count against the same limits.
+    /// `env` must outlive the connection. `scope` is shared by all connections to the peer.
     Connection(Env& env, std::uint64_t id, Secured secured, Admission admission, Limits const& limits,
-               std::shared_ptr<Usage> usage);
+               std::shared_ptr<Scope> scope);
     ~Connection() override;
 
     /// Works until the connection is lost or closed; all its streams and tasks have ended then.
@@ -55,8 +50,9 @@ public:
     Multiaddr const& remote_address() const { return remote_address_; }
     Endpoint local_endpoint() const { return socket_->local_endpoint(); }
     bool closed() const { return closed_; }
-    /// It takes no new streams.
-    bool is_ending() const { return closing_ || closed_; }
+    /// It takes no new streams, here or there.
+    bool is_ending() const { return closing_ || closed_ || other_side_leaves_; }
+    std::shared_ptr<Scope> const& scope() const { return scope_; }
     std::size_t streams() const { return streams_.size(); }
     Duration round_trip() const { return session_.round_trip().value_or(Duration::zero()); }
     TaskScope& tasks() { return tasks_; }
@@ -67,20 +63,20 @@ public:
 
 private:
     struct StreamState {
-        StreamState(Executor executor, std::shared_ptr<Usage> counted)
-            : usage(std::move(counted)), changed(std::move(executor))
+        StreamState(Executor executor, std::shared_ptr<Scope> counted)
+            : scope(std::move(counted)), changed(std::move(executor))
         {
-            ++usage->streams;
+            scope->add_stream();
         }
         ~StreamState()
         {
             drop();
-            --usage->streams;
+            scope->remove_stream();
         }
         void drop();
         std::size_t take(MutableByteView buffer);
 
-        std::shared_ptr<Usage> usage;
+        std::shared_ptr<Scope> scope;
         Bytes inbox;
         std::size_t taken = 0;  // of the front of inbox
         MutableByteView waiting_read;
@@ -99,7 +95,7 @@ private:
     void on_reset(muxer::StreamId stream) override;
     void on_sent(muxer::StreamId stream) override;
     void on_round_trip(Duration) override {}
-    void on_go_away(std::uint32_t) override {}
+    void on_go_away(std::uint32_t) override { other_side_leaves_ = true; }
 
     void keep(StreamState& stream, ByteView body);
     Task<> read_loop();
@@ -127,9 +123,8 @@ private:
     std::optional<negotiation::Initiator> muxer_proposal_;
     std::optional<negotiation::Responder> muxer_answer_;
     std::size_t max_streams_;
-    std::size_t max_all_streams_;
-    std::uint64_t max_all_unread_;
-    std::shared_ptr<Usage> usage_;
+    std::size_t max_stranger_streams_;
+    std::shared_ptr<Scope> scope_;
     Bytes raw_output_;        // the last handshake message
     Bytes plaintext_output_;  // muxer negotiation, before all frames
     Bytes received_;
@@ -141,6 +136,7 @@ private:
     Signal ended_;
     bool closing_ = false;
     bool closed_ = false;
+    bool other_side_leaves_ = false;
     Env::TimerId close_timer_ = 0;
     TaskScope tasks_;
 };

@@ -91,7 +91,10 @@ private:
     Task<Result<ConnectionHandle>> dial_endpoint(PeerId peer, Endpoint to, Deadline deadline, Dial& dial);
     std::shared_ptr<Dial> start_dial(PeerId const& peer, std::vector<Multiaddr> const& addresses, Deadline deadline);
     Result<ConnectionHandle> register_connection(Secured secured);
+    Result<void> check_room(PeerId const& peer, Direction direction, Admission admission) const;
+    std::shared_ptr<Scope> scope_of(PeerId const& peer) const;
     Task<> serve(ConnectionHandle connection);
+    Task<> show_out(ConnectionHandle connection);
     Task<> serve_stream(ConnectionHandle connection, muxer::StreamId id);
     Task<Result<std::unique_ptr<HostStream>>> negotiate_inbound(ConnectionHandle connection, muxer::StreamId id);
     void connection_ended(ConnectionHandle const& connection);
@@ -117,7 +120,7 @@ private:
     std::vector<std::unique_ptr<Acceptor>> acceptors_;
     std::map<std::uint64_t, ConnectionHandle> connections_;
     std::uint64_t last_connection_ = 0;
-    std::shared_ptr<Usage> usage_ = std::make_shared<Usage>();
+    std::shared_ptr<Scope> scope_ = std::make_shared<Scope>(options_.limits.streams, options_.limits.memory_bytes);
     std::map<asio::ip::address, std::size_t> handshakes_;
     std::size_t handshake_count_ = 0;
     std::map<PeerId, std::shared_ptr<Dial>> dials_;
@@ -178,7 +181,7 @@ Task<> HostImpl::accept_loop(Acceptor& acceptor)
         }
         auto const from = (*socket)->remote_endpoint();
         auto const room = handshake_count_ < options_.limits.pending_handshakes &&
-                          handshakes_from(from.address) < options_.limits.pending_handshakes_per_address &&
+                          handshakes_from(source_of(from.address)) < options_.limits.pending_handshakes_per_address &&
                           connections_.size() < options_.limits.connections;
         if (room && gater_.allow_address(from, Direction::inbound)) {
             tasks_.spawn("handshake", take_inbound(std::move(*socket)));
@@ -204,7 +207,7 @@ Task<> HostImpl::take_inbound(std::unique_ptr<Socket> socket)
             }
         }
     };
-    auto const pending = Pending(*this, socket->remote_endpoint().address);
+    auto const pending = Pending(*this, source_of(socket->remote_endpoint().address));
     auto const deadline = env_.deadline_in(options_.limits.handshake);
     auto secured = co_await secure(env_, std::move(socket), identity_, security::Role::responder, std::nullopt, deadline);
     if (!secured) {
@@ -224,14 +227,13 @@ Result<HostImpl::ConnectionHandle> HostImpl::register_connection(Secured secured
         log::debug("connection refused", {{"peer", peer.short_text()}});
         return fail(ErrorKind::not_allowed, "{} is not a member", peer.text());
     }
-    auto const same = std::ranges::count_if(connections_, [&](auto const& entry) { return entry.second->peer() == peer; });
-    if (connections_.size() >= options_.limits.connections ||
-        static_cast<std::size_t>(same) >= options_.limits.connections_per_peer) {
-        return fail(ErrorKind::unavailable, "too many connections");
+    if (auto const room = check_room(peer, direction, admission); !room) {
+        return std::unexpected(room.error());
     }
+    auto scope = scope_of(peer);
     auto const first = admission == Admission::member && !has_member_connection(peer);
     auto const connection = std::make_shared<Connection>(env_, ++last_connection_, std::move(secured), admission,
-                                                         options_.limits, usage_);
+                                                         options_.limits, std::move(scope));
     connections_.emplace(connection->id(), connection);
     tasks_.spawn("connection to " + connection->peer().short_text(), serve(connection));
     if (first) {
@@ -242,10 +244,48 @@ Result<HostImpl::ConnectionHandle> HostImpl::register_connection(Secured secured
     return connection;
 }
 
+Result<void> HostImpl::check_room(PeerId const& peer, Direction direction, Admission admission) const
+{
+    auto const& limits = options_.limits;
+    auto const count = [this](auto matches) {
+        return static_cast<std::size_t>(
+            std::ranges::count_if(connections_, [&](auto const& entry) { return matches(*entry.second); }));
+    };
+    auto const is_theirs = [&](Connection const& each) { return each.peer() == peer; };
+    auto const is_stranger = [](Connection const& each) { return each.admission() == Admission::pairing; };
+    auto const is_one_more = admission == Admission::pairing && direction == Direction::inbound;
+    if (connections_.size() >= limits.connections || count(is_theirs) >= limits.connections_per_peer ||
+        (is_one_more && count(is_stranger) >= limits.strangers)) {
+        return fail(ErrorKind::unavailable, "too many connections");
+    }
+    return {};
+}
+
+std::shared_ptr<Scope> HostImpl::scope_of(PeerId const& peer) const
+{
+    for (auto const& [id, connection] : connections_) {
+        if (connection->peer() == peer) {
+            return connection->scope();
+        }
+    }
+    return std::make_shared<Scope>(options_.limits.streams_per_peer, options_.limits.memory_bytes_per_peer, scope_);
+}
+
+/// A stranger stays no longer than a pairing takes.
+Task<> HostImpl::show_out(ConnectionHandle connection)
+{
+    co_await sleep_for(env_, options_.limits.pairing);
+    if (connection->admission() != Admission::member) {
+        connection->close();
+    }
+}
+
 Task<> HostImpl::serve(ConnectionHandle connection)
 {
     if (connection->admission() == Admission::member) {
         connection->tasks().spawn("identify " + connection->peer().short_text(), ask_identity(connection));
+    } else {
+        connection->tasks().spawn("show out " + connection->peer().short_text(), show_out(connection));
     }
     auto accept = [this](ConnectionHandle owner, muxer::StreamId id) { return serve_stream(std::move(owner), id); };
     co_await connection->run(std::move(accept), options_.keep_alive);
@@ -506,8 +546,8 @@ void HostImpl::reconsider()
     for (auto const& [id, connection] : current) {
         auto const before = connection->admission();
         auto const now = gater_.admit(connection->peer(), connection->direction());
-        if (now == Admission::refused) {
-            connection->abort();
+        if (now == Admission::refused || now < before) {
+            connection->abort();  // its streams were agreed on when it was allowed more
             continue;
         }
         auto const becomes_member = before != Admission::member && now == Admission::member;

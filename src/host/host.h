@@ -63,13 +63,19 @@ struct Limits {
     std::size_t connections = 128;
     std::size_t connections_per_peer = 8;
     std::size_t pending_handshakes = 64;
+    /// An address is an IPv4 address or an IPv6 /56.
     std::size_t pending_handshakes_per_address = 16;
     std::size_t inbound_streams_per_connection = 512;
+    std::size_t streams_per_peer = 1024;
     std::size_t streams = 2048;
     std::size_t memory_bytes_per_peer = 64 << 20;
     std::size_t memory_bytes = 256 << 20;
     Duration handshake = std::chrono::seconds(10);
     Duration negotiation = std::chrono::seconds(10);
+    /// Strangers that are admitted for pairing: few, with few streams, for a while.
+    std::size_t strangers = 16;
+    std::size_t streams_per_stranger = 4;
+    Duration pairing = std::chrono::seconds(60);
 };
 
 struct Options {
@@ -112,7 +118,7 @@ public:
 
     /// Closes all connections to `peer`.
     virtual void disconnect(PeerId const& peer) = 0;
-    /// Asks the gater again for every connection; closes what is refused now.
+    /// Asks the gater again for every connection; closes at once what is refused, or may carry less, now.
     virtual void reconsider() = 0;
 
     virtual std::vector<ConnectionInfo> connections() const = 0;

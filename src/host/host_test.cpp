@@ -4,6 +4,7 @@
 #include "crypto/digest.h"
 #include "host/host.h"
 #include "host/identify.h"
+#include "host/scope.h"
 #include "stream/messages.h"
 
 using namespace plexus;
@@ -371,6 +372,129 @@ TEST_CASE("host: bytes over the memory of all connections break the stream that 
         CHECK((ending && ending->kind == ErrorKind::closed));
         auto buffer = Bytes(10);
         CHECK((co_await stream->read_some(buffer)).error().kind == ErrorKind::closed);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: what one peer holds on all its connections stays below its limit, and leaves the others theirs")
+{
+    auto limits = Limits{};
+    auto const whole = std::make_shared<Scope>(limits.streams, limits.memory_bytes);
+    auto one = Scope(3, 100, whole);
+    auto other = Scope(3, 100, whole);
+
+    for (auto count = 0; count < 3; ++count) {
+        CHECK(one.has_room_for_stream());
+        one.add_stream();
+    }
+    one.add_unread(60);
+
+    CHECK_FALSE(one.has_room_for_stream());
+    CHECK(one.has_room_for(40));
+    CHECK_FALSE(one.has_room_for(41));
+    CHECK(other.has_room_for_stream());
+    CHECK(other.has_room_for(100));
+    one.remove_stream();
+    one.remove_unread(60);
+    CHECK(one.has_room_for_stream());
+    CHECK(one.has_room_for(100));
+}
+
+TEST_CASE("host: the streams of one peer are counted over all its connections")
+{
+    auto options = Options{};
+    options.limits.streams_per_peer = 4;
+    auto mesh = Mesh(1, options);
+    auto task = [&]() -> Task<> {
+        auto back = [&]() -> Task<> {
+            CHECK(co_await mesh.right->connect(mesh.left->local_peer(), {mesh.left_address}, mesh.soon()));
+        };
+        auto scope = TaskScope(mesh.world.executor());
+        scope.spawn("back", back());
+        CHECK(co_await mesh.connect());
+        co_await sleep_for(mesh.left_env, 1s);
+        co_await scope.join();
+        CHECK(mesh.left->connections().size() == 2);
+        auto streams = std::vector<std::unique_ptr<Stream>>{};
+        auto refused = std::optional<Error>{};
+        for (auto count = 0; count < 10 && !refused; ++count) {
+            auto opened = co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon());
+            if (opened) {
+                streams.push_back(std::move(*opened));
+            } else {
+                refused = opened.error();
+            }
+        }
+        CHECK(streams.size() == 4);
+        CHECK(refused->kind == ErrorKind::unavailable);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: limits see an IPv6 network as one source")
+{
+    auto const at = [](char const* text) { return source_of(asio::ip::make_address(text)); };
+    CHECK(at("2001:db8:0:1::1") == at("2001:db8:0:ff:aaaa::2"));
+    CHECK(at("2001:db8:0:1::1") != at("2001:db8:0:100::1"));
+    CHECK(at("192.0.2.1") != at("192.0.2.2"));
+    CHECK(at("::ffff:192.0.2.1") == at("192.0.2.1"));
+}
+
+TEST_CASE("host: strangers are few, have few streams, and are shown out after a while")
+{
+    auto options = Options{};
+    options.limits.strangers = 2;
+    auto mesh = Mesh(1, options);
+    mesh.right_gater.admission = Admission::pairing;
+    mesh.right->handle("/test/pair/1", Admission::pairing, Mesh::echo);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        co_await sleep_for(mesh.left_env, 1s);
+        auto streams = std::vector<std::unique_ptr<Stream>>{};
+        auto served = 0U;
+        for (auto count = 0U; count < 3 * options.limits.streams_per_stranger; ++count) {
+            streams.push_back((co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/pair/1", mesh.soon())).value());
+            auto const written = co_await streams.back()->write(as_view("x"));
+            auto buffer = Bytes(1);
+            auto const read = co_await streams.back()->read_some(buffer);
+            served += written && read ? 1 : 0;
+        }
+        CHECK(served == options.limits.streams_per_stranger);
+
+        auto others = std::vector<std::unique_ptr<Host>>{};
+        for (auto number = 10; number < 14; ++number) {
+            others.push_back(make_host(mesh.left_env, key(number), mesh.left_gater));
+            std::ignore = co_await others.back()->connect(mesh.right->local_peer(), {mesh.address}, mesh.soon());
+        }
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(mesh.right->connections().size() == options.limits.strangers);
+        co_await sleep_for(mesh.left_env, options.limits.pairing);
+        CHECK(mesh.right->connections().empty());
+        for (auto const& other : others) {
+            co_await other->stop();
+        }
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: a member that may only pair from now on loses its connection with all that runs on it")
+{
+    auto mesh = Mesh{};
+    auto task = [&]() -> Task<> {
+        auto gone = 0;
+        mesh.right->on_member_disconnected([&](PeerId const&) { ++gone; });
+        CHECK(co_await mesh.connect());
+        auto stream = (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/echo/1", mesh.soon())).value();
+        CHECK(co_await stream->write(as_view("x")));
+        auto buffer = Bytes(1);
+        CHECK((co_await stream->read_some(buffer)).value() == 1);
+
+        mesh.right_gater.admission = Admission::pairing;
+        mesh.right->reconsider();
+
+        CHECK((co_await stream->read_some(buffer)).error().kind == ErrorKind::closed);
+        co_await sleep_for(mesh.left_env, 1s);
+        CHECK(gone == 1);
     };
     mesh.run(task());
 }

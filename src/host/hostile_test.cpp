@@ -223,6 +223,20 @@ TEST_CASE("hostile peer: one that breaks the muxer and does not read is gone in 
     attack.run(task());
 }
 
+TEST_CASE("hostile peer: one that says good-bye and stays is not used for what is new")
+{
+    auto attack = Attack{};
+    auto task = [&]() -> Task<> {
+        co_await attack.shake_hands();
+        CHECK(co_await attack.send(frame({.type = FrameHeader::Type::go_away})));
+        co_await sleep_for(attack.peer_env, 1s);
+        auto const peer = attack.host->connections().at(0).peer;
+        auto const opened = co_await attack.host->open_stream(peer, "/test/read/1", attack.host_env.deadline_in(1s));
+        CHECK(opened.error().kind == ErrorKind::unavailable);  // there is no address to dial
+    };
+    attack.run(task());
+}
+
 TEST_CASE("hostile peer: a link that stays half open in the middle of a stream is noticed")
 {
     auto attack = Attack{};
