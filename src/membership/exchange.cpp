@@ -13,6 +13,8 @@ namespace {
 
 constexpr auto first_exchange_pause = std::chrono::milliseconds(250);  // after one that failed
 constexpr auto longest_exchange_pause = std::chrono::seconds(8);
+constexpr std::size_t max_served_exchanges = 4;  // of one member: each may hold a message of max_sync_bytes
+constexpr std::size_t best_addresses = 4;        // that no hint can push back
 
 /// A connection that was lost is nobody's fault.
 void tell_of_breach(PeerId const& peer, Error const& error)
@@ -61,13 +63,22 @@ Result<void> Membership::take(SyncMessage const& message, PeerId const& from)
     auto const taken = take_entries(message.entries);
     for (auto const& hint : message.hints) {
         if (taken && hint.device != self_ && log_.members().contains(hint.device)) {
-            host_->remember_addresses(hint.device, hint.addresses);
+            hear_of(hint);
         }
     }
     if (log_.size() > size) {
         changed(from);
     }
     return taken;
+}
+
+/// What others say of a device comes behind what is known best: where it was reached, and what it says itself.
+void Membership::hear_of(AddressHint const& hint)
+{
+    auto addresses = host_->remembered_addresses(hint.device);
+    auto const place = addresses.begin() + static_cast<std::ptrdiff_t>(std::min(addresses.size(), best_addresses));
+    addresses.insert(place, hint.addresses.begin(), hint.addresses.end());
+    host_->remember_addresses(hint.device, std::move(addresses));
 }
 
 Result<void> Membership::take_entries(std::vector<Bytes> const& entries)
@@ -175,28 +186,50 @@ Task<Result<void>> Membership::exchange_once(PeerId peer)
 
 Task<> Membership::serve_exchange(std::unique_ptr<host::Stream> stream)
 {
-    auto const peer = stream->peer();
+    struct Served {
+        std::map<PeerId, std::size_t>& counts;
+        PeerId const peer;
+        Served(std::map<PeerId, std::size_t>& all, PeerId from) : counts(all), peer(std::move(from)) { ++counts[peer]; }
+        ~Served()
+        {
+            if (--counts[peer] == 0) {
+                counts.erase(peer);
+            }
+        }
+    };
+    auto const served = Served(served_, stream->peer());
+    if (served_[served.peer] > max_served_exchanges) {
+        stream->reset();
+        co_return;
+    }
+    auto const done = co_await serve_steps(*stream);
+    if (!done) {
+        tell_of_breach(served.peer, done.error());
+        stream->reset();
+    }
+}
+
+Task<Result<void>> Membership::serve_steps(host::Stream& stream)
+{
     auto const deadline = env_.deadline_in(step_limit);
     for (auto step = 0; step < 2; ++step) {
-        auto const bytes = co_await with_deadline(env_, deadline, read_message(*stream, max_sync_bytes));
+        auto const bytes = co_await with_deadline(env_, deadline, read_message(stream, max_sync_bytes));
         auto const message = and_then(bytes, [](Bytes const& content) { return decode_sync(content); });
-        auto const taken = and_then(message, [&](SyncMessage const& content) { return take(content, peer); });
+        auto const taken = and_then(message, [&](SyncMessage const& content) { return take(content, stream.peer()); });
         if (!taken) {
-            tell_of_breach(peer, taken.error());
-            stream->reset();
-            co_return;
+            co_return taken;
         }
         if (step == 0) {
             auto answer = greeting();
             add_missing(answer, log_, message->heads);
             auto const answer_bytes = encode(answer);
-            auto const told = co_await with_deadline(env_, deadline, write_message(*stream, answer_bytes));
+            auto const told = co_await with_deadline(env_, deadline, write_message(stream, answer_bytes));
             if (!told) {
-                co_return;
+                co_return told;
             }
         }
     }
-    std::ignore = co_await stream->close_write();
+    co_return co_await stream.close_write();
 }
 
 }  // namespace plexus::membership

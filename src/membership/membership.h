@@ -98,11 +98,13 @@ private:
     Task<> run_exchanges(PeerId peer);
     Task<Result<void>> exchange_once(PeerId peer);
     Task<> serve_exchange(std::unique_ptr<host::Stream> stream);
+    Task<Result<void>> serve_steps(host::Stream& stream);
+    void hear_of(AddressHint const& hint);
 
     Task<> serve_pairing(std::unique_ptr<host::Stream> stream);
     Task<Result<PairingMessage>> let_in(host::Stream& stream, PairingMessage hello);
     Result<PairingMessage> admit_with(PairingTranscript const& transcript, PairingMessage const& proof);
-    Task<> part_with(PeerId peer);
+    Task<> part_with(PeerId peer, bool is_joined);
     void watch_invites();
 
     Task<Result<void>> pair_with(InviteLink const& link, Deadline deadline);
@@ -125,6 +127,7 @@ private:
     host::Host* host_ = nullptr;
     std::map<PeerId, Retry> retries_;
     std::map<PeerId, Exchange> exchanges_;
+    std::map<PeerId, std::size_t> served_;  ///< exchanges that others began
     std::vector<AddressHint> loaded_addresses_;
     Bytes saved_addresses_;
     std::vector<std::function<void()>> on_change_;

@@ -426,6 +426,82 @@ TEST_CASE("membership: what a broken message brought before it broke counts at o
     mesh.run(task());
 }
 
+TEST_CASE("membership: what members say of another's addresses never drives out where it was reached")
+{
+    auto mesh = Mesh(19);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        CHECK(co_await mesh.c.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(10s);
+        auto const true_one = mesh.c.host->listen_addresses().at(0);
+        REQUIRE(mesh.a.host->remembered_addresses(mesh.c.id()).front() == true_one);
+        for (auto round = 0; round < 20; ++round) {
+            auto message = SyncMessage{.mesh = mesh.a.membership->mesh_id(), .heads = {}, .entries = {}, .hints = {}};
+            auto& hint = message.hints.emplace_back(AddressHint{.device = mesh.c.id(), .addresses = {}});
+            for (auto count = 0; count < 8; ++count) {
+                auto const port = static_cast<std::uint16_t>(1 + 8 * round + count);
+                hint.addresses.push_back(multiformats::Multiaddr::from_tcp({asio::ip::make_address("192.0.2.9"), port}));
+            }
+            CHECK(co_await say(mesh.b, mesh.a, membership_protocol, encode(message)));
+        }
+        auto const known = mesh.a.host->remembered_addresses(mesh.c.id());
+        CHECK(known.front() == true_one);
+        CHECK(known.size() > 8);
+
+        mesh.a.host->disconnect(mesh.c.id());
+        mesh.c.host->disconnect(mesh.a.id());
+        co_await mesh.wait(10s);
+        CHECK(mesh.a.is_connected_to(mesh.c));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("membership: a member holds a few exchanges at a time, however many it begins")
+{
+    auto mesh = Mesh(20);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.b.join(Mesh::link_of(mesh.a)));
+        co_await mesh.wait(5s);
+        auto streams = std::vector<std::unique_ptr<host::Stream>>{};
+        auto const cut_off = from_hex("ffff7f").value();
+        for (auto count = 0; count < 8; ++count) {
+            streams.push_back((co_await mesh.b.host->open_stream(mesh.a.id(), membership_protocol, mesh.b.soon())).value());
+            CHECK(co_await streams.back()->write(cut_off));
+        }
+        auto refused = 0;
+        for (auto const& stream : streams) {
+            auto buffer = Bytes(1);
+            auto const limit = mesh.b.env.deadline_in(100ms);
+            auto const read = co_await with_deadline(mesh.b.env, limit, stream->read_some(buffer));
+            refused += !read && read.error().kind == ErrorKind::closed ? 1 : 0;
+        }
+        CHECK(refused == 4);
+        streams.clear();
+        co_await mesh.wait(1s);
+        auto const greeting = SyncMessage{.mesh = mesh.a.membership->mesh_id(), .heads = {}, .entries = {}, .hints = {}};
+        CHECK(co_await say(mesh.b, mesh.a, membership_protocol, encode(greeting)));
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("pairing: strangers that are refused make no work for the mesh")
+{
+    auto mesh = Mesh(21);
+    auto task = [&]() -> Task<> {
+        auto changes = 0;
+        auto wrong = InviteLink::parse(Mesh::link_of(mesh.a)).value();
+        wrong.invite_id[0] ^= std::byte{1};
+        mesh.a.membership->on_change([&] { ++changes; });
+        for (auto count = 0; count < 5; ++count) {
+            CHECK((co_await mesh.b.join(wrong.text())).error().kind == ErrorKind::not_allowed);
+        }
+        co_await mesh.wait(1s);
+        CHECK(changes == 0);
+        CHECK(mesh.a.host->connections().empty());
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("membership: an exchange that a slow link has broken is made again while the connection lives")
 {
     auto mesh = Mesh(17);

@@ -93,13 +93,19 @@ Task<> Membership::serve_pairing(std::unique_ptr<host::Stream> stream)
         stream->reset();
         co_return;
     }
+    auto const is_joined = answer->kind == PairingMessage::Kind::accepted;
+    // Also if the connection is lost now. The joiner comes again as a member, on a connection of its own.
+    struct AtEnd {
+        Membership& membership;
+        PeerId peer;
+        bool is_joined;
+        ~AtEnd() { membership.tasks_.spawn("part with " + peer.short_text(), membership.part_with(peer, is_joined)); }
+    } const at_end{*this, peer, is_joined};
     auto const told = co_await write_pairing(env_, *stream, *answer, deadline);
-    if (told && answer->kind == PairingMessage::Kind::accepted) {
+    if (told && is_joined) {
         std::ignore = co_await read_pairing(env_, *stream, max_first_pairing_bytes, deadline);  // done
     }
     std::ignore = co_await stream->close_write();
-    // The joiner comes again as a member, on a connection of its own.
-    tasks_.spawn("part with " + peer.short_text(), part_with(peer));
 }
 
 Task<Result<PairingMessage>> Membership::let_in(host::Stream& stream, PairingMessage hello)
@@ -162,8 +168,8 @@ Result<PairingMessage> Membership::admit_with(PairingTranscript const& transcrip
     return answer;
 }
 
-/// Ends the stranger's connection and tells the others who came.
-Task<> Membership::part_with(PeerId peer)
+/// Ends the stranger's connection; if it was let in, tells the others who came.
+Task<> Membership::part_with(PeerId peer, bool is_joined)
 {
     // A moment for the last bytes, which say that the pairing is done.
     co_await sleep_for(env_, std::chrono::milliseconds(50));
@@ -173,7 +179,9 @@ Task<> Membership::part_with(PeerId peer)
             break;
         }
     }
-    changed(peer);
+    if (is_joined) {
+        changed(peer);
+    }
 }
 
 }  // namespace plexus::membership
