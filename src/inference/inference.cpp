@@ -87,7 +87,9 @@ Task<Result<std::unique_ptr<Generation>>> Pool::start_chat(ModelDigest model, st
         if (!std::exchange(told, true) && loading) {
             loading();
         }
-        co_await entry->changed.wait();
+        if (entry->starting) {  // it may have failed already
+            co_await entry->changed.wait();
+        }
         if (!entry->starting && entry->last_error) {
             co_return std::unexpected(*entry->last_error);
         }
@@ -114,6 +116,9 @@ Task<> Pool::start_engine(ModelDigest model, std::shared_ptr<Entry> entry)
         co_return;
     }
     log::warning("a model could not be started", {{"model", model.text()}, {"reason", engine.error().text}});
+    if (engine.error().kind == ErrorKind::not_found) {
+        entries_.erase(model);  // any member may ask for any digest; those who wait hold the entry
+    }
     entry->last_error = engine.error();
     entry->pause = std::clamp<Duration>(entry->pause * 2, first_pause, longest_pause);
     entry->not_before = env_.now() + entry->pause;

@@ -16,13 +16,14 @@ struct FileModel final : ModelSource {
     explicit FileModel(sim::SimEnv& env_used) : env(env_used) { env.put_file("/model", to_bytes("weights")); }
     Task<Result<std::shared_ptr<File const>>> open(ModelDigest) override
     {
-        auto file = env.disk().open("/model");
+        auto file = env.disk().open(is_empty ? "/nothing" : "/model");
         if (!file) {
             co_return std::unexpected(file.error());
         }
         co_return std::shared_ptr<File const>(std::move(*file));
     }
     sim::SimEnv& env;
+    bool is_empty = false;
 };
 
 Task<Result<void>> send(ByteStream& channel, EngineFrameType type, std::uint32_t id, std::string_view payload)
@@ -170,6 +171,23 @@ TEST_CASE("inference: an engine that hangs in an answer is ended")
         auto const start = device.env.now();
         CHECK((co_await count_chunks(*answer)).error().kind == ErrorKind::closed);
         CHECK(device.env.now() - start < 7s);
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: models that are not here are asked for again and again, and nothing of them is kept")
+{
+    auto device = Device(scripted(1));
+    auto task = [&]() -> Task<> {
+        device.source.is_empty = true;
+        for (auto attempt = 0; attempt < 3; ++attempt) {
+            auto const answer = co_await device.inference->start_chat({}, "{}", {});
+            CHECK(answer.error().kind == ErrorKind::not_found);
+        }
+        device.source.is_empty = false;
+        // No pause stands in the way, since nothing was remembered.
+        auto const answer = co_await device.inference->start_chat({}, "{}", {});
+        CHECK(answer.has_value());
     };
     device.run(task());
 }
