@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/reader.h"
 #include "base/real_env.h"
+#include "base/text.h"
 
 using namespace plexus;
 using namespace std::chrono_literals;
@@ -48,6 +49,13 @@ TEST_CASE("checked integers: what does not fit is nothing")
     CHECK_FALSE(checked_cast<std::uint8_t>(256));
     CHECK(checked_cast<std::uint8_t>(255).value() == 255);
     CHECK_FALSE(checked_cast<std::uint32_t>(-1));
+}
+
+TEST_CASE("text: what cannot be shown is left out, and no character is cut")
+{
+    CHECK(printable_utf8("a\x1b[2J\nb\xff\xc3\xa4", 100) == "a[2Jb\xc3\xa4");
+    CHECK(printable_utf8("ab\xc3\xa4", 3) == "ab");
+    CHECK(printable_utf8("\xc3", 3).empty());
 }
 
 TEST_CASE("with_deadline: a result in time is given back")

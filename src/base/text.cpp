@@ -59,4 +59,18 @@ bool is_printable_utf8(std::string_view text)
     return true;
 }
 
+std::string printable_utf8(std::string_view text, std::size_t limit)
+{
+    auto kept = std::string{};
+    while (!text.empty()) {
+        auto const size = character_size(text);
+        if (kept.size() + size > limit) {
+            break;
+        }
+        kept += text.substr(0, size);
+        text.remove_prefix(std::max<std::size_t>(size, 1));
+    }
+    return kept;
+}
+
 }  // namespace plexus

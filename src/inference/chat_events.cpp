@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "base/text.h"
+
 namespace plexus::inference {
 
 namespace {
@@ -47,7 +49,7 @@ Error error_from(boost::json::object const& error, std::uint32_t status)
         return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string{};
     };
     auto const code = count(error, "code");
-    auto message = text("message").substr(0, max_error_text);
+    auto message = printable_utf8(text("message"), max_error_text);
     auto const type = text("type");
     auto const kind = kind_of(code != 0 ? code : status, type);
     if (kind == ErrorKind::too_large) {
@@ -61,20 +63,24 @@ Error error_from(boost::json::object const& error, std::uint32_t status)
 
 std::vector<std::string> EventParser::push(std::string_view text)
 {
+    // The break between two events may lie across the seam; what was searched before is not searched again.
+    auto const seam = pending_.empty() ? 0 : pending_.size() - 1;
     pending_ += text;
     auto events = std::vector<std::string>{};
-    for (auto end = pending_.find("\n\n"); end != std::string::npos; end = pending_.find("\n\n")) {
-        auto const event = std::string_view(pending_).substr(0, end);
+    std::size_t begin = 0;
+    for (auto end = pending_.find("\n\n", seam); end != std::string::npos; end = pending_.find("\n\n", begin)) {
+        auto const event = std::string_view(pending_).substr(begin, end - begin);
         for (auto const* prefix : {"data: ", "error: "}) {
             if (event.starts_with(prefix)) {
                 auto data = std::string(event.substr(std::string_view(prefix).size()));
-                if (data != "[DONE]") {
+                if (!data.empty() && data != "[DONE]") {
                     events.push_back(std::move(data));
                 }
             }
         }
-        pending_.erase(0, end + 2);
+        begin = end + 2;
     }
+    pending_.erase(0, begin);
     return events;
 }
 

@@ -4,7 +4,8 @@
 
 namespace plexus::inference {
 
-/// Cuts an event stream into its data parts; "[DONE]" is dropped. Spec: WHATWG HTML, server-sent events.
+/// Cuts an event stream into its data parts; empty ones and "[DONE]" are dropped. Takes time by the bytes given, however
+/// they are cut. Spec: WHATWG HTML, server-sent events.
 class EventParser {
 public:
     /// The data of each event that is complete now.

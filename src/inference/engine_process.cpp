@@ -3,11 +3,24 @@
 #include <boost/json.hpp>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "inference/chat_events.h"
 
 namespace plexus::inference {
 
 using stream::EngineFrameType;
+
+namespace {
+
+constexpr std::size_t max_reason_bytes = 4096;
+
+/// What an engine says, as people may see it.
+std::string reason_of(ByteView payload)
+{
+    return printable_utf8(as_text(payload), max_reason_bytes);
+}
+
+}  // namespace
 
 /// The engine's answer to one request, filled by the read loop, drained by its owner.
 class EngineProcess::Answer final : public Generation {
@@ -33,7 +46,7 @@ public:
         if (!chunks_.empty()) {
             auto chunk = std::move(chunks_.front());
             chunks_.pop_front();
-            unread_ -= chunk.size();
+            unread_ -= chunk.size() + event_overhead;
             co_return std::optional(std::move(chunk));
         }
         if (failure_) {
@@ -64,7 +77,7 @@ public:
                 return;
             }
             read_timings(event, timings_);
-            unread_ += event.size();
+            unread_ += event.size() + event_overhead;
             chunks_.push_back(std::move(event));
         }
         if (unread_ + parser_.held() > max_unread_bytes) {
@@ -164,6 +177,9 @@ Result<std::unique_ptr<Generation>> EngineProcess::request(std::string_view rout
     if (payload.size() + stream::engine_frame_header > stream::max_to_engine) {
         return fail(ErrorKind::too_large, "the request has {} bytes", payload.size());
     }
+    if (outgoing_bytes_ + payload.size() > max_outgoing_bytes) {
+        return fail(ErrorKind::unavailable, "the engine has not taken the requests before this one");
+    }
     auto const id = ++last_request_;
     auto answer = std::make_unique<Answer>(shared_from_this(), id);
     answers_.emplace(id, answer.get());
@@ -184,6 +200,7 @@ void EngineProcess::forget(std::uint32_t request)
 void EngineProcess::send(EngineFrameType type, std::uint32_t request, ByteView payload)
 {
     outgoing_.push_back(stream::encode(type, request, payload));
+    outgoing_bytes_ += outgoing_.back().size();
     wake_.notify();
 }
 
@@ -197,6 +214,7 @@ Task<> EngineProcess::write_loop()
         auto const frame = std::move(outgoing_.front());
         outgoing_.pop_front();
         auto const written = co_await process_->channel().write(frame);
+        outgoing_bytes_ -= frame.size();
         if (!written) {
             finish();
         }
@@ -244,7 +262,7 @@ Task<> EngineProcess::watch_loop()
             finish();
             break;
         }
-        if (silence >= ping_interval) {  // an engine that speaks needs no question
+        if (silence >= ping_interval && outgoing_.empty()) {  // an engine that speaks needs no question
             send(EngineFrameType::ping, 0, {});
         }
     }
@@ -272,7 +290,7 @@ void EngineProcess::take(stream::EngineFrame frame)
     if (frame.type == EngineFrameType::ready) {
         take_ready(frame.payload);
     } else if (frame.type == EngineFrameType::refused) {
-        loaded_ = fail(ErrorKind::unavailable, "the engine refused to start: {}", as_text(frame.payload));
+        loaded_ = fail(ErrorKind::unavailable, "the engine refused to start: {}", reason_of(frame.payload));
         state_changed_.notify();
     }
     auto const found = answers_.find(frame.request);
@@ -284,7 +302,7 @@ void EngineProcess::take(stream::EngineFrame frame)
     case EngineFrameType::head: answer.take_head(frame.payload); break;
     case EngineFrameType::chunk: answer.take_chunk(frame.payload); break;
     case EngineFrameType::end: answer.finish(); break;
-    case EngineFrameType::failed: answer.fail_with({ErrorKind::unavailable, std::string(as_text(frame.payload))}); break;
+    case EngineFrameType::failed: answer.fail_with({ErrorKind::unavailable, reason_of(frame.payload)}); break;
     default: break;
     }
 }

@@ -8,6 +8,8 @@ namespace plexus::inference {
 /// Limits of what one engine may have waiting for us.
 inline constexpr std::size_t max_requests_per_engine = 64;
 inline constexpr std::size_t max_unread_bytes = 8 * 1024 * 1024;  ///< of one answer; more ends it
+inline constexpr std::size_t event_overhead = 64;                 ///< what a part costs beside its bytes
+inline constexpr std::size_t max_outgoing_bytes = 16 * 1024 * 1024;  ///< that the engine has not taken yet
 inline constexpr auto ping_interval = std::chrono::milliseconds(500);
 inline constexpr auto silence_limit = std::chrono::seconds(5);
 
@@ -23,7 +25,7 @@ public:
     /// Sends LOAD and waits for READY. Errors: `unavailable` (refused, with its reason), `closed`, `timed_out`.
     Task<Result<void>> load(std::string parameters, Deadline deadline);
 
-    /// Errors: `unavailable` over max_requests_per_engine, `closed`.
+    /// Errors: `unavailable` over max_requests_per_engine or max_outgoing_bytes, `closed`, `too_large`.
     Result<std::unique_ptr<Generation>> request(std::string_view route, std::string_view body);
 
     void end() { process_->kill(); }
@@ -51,6 +53,7 @@ private:
     std::function<void()> changed_;
     std::map<std::uint32_t, Answer*> answers_;
     std::deque<Bytes> outgoing_;
+    std::size_t outgoing_bytes_ = 0;
     std::uint32_t last_request_ = 0;
     std::uint32_t slots_ = 0;
     std::uint32_t context_ = 0;

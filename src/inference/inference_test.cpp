@@ -175,6 +175,30 @@ TEST_CASE("inference: an engine that hangs in an answer is ended")
     device.run(task());
 }
 
+TEST_CASE("inference: an engine that speaks but does not read gets no more requests than a limit")
+{
+    auto device = Device([](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
+        std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
+        for (auto written = Result<void>{}; written;) {
+            co_await sleep_for(env, 100ms);
+            written = co_await send(channel, EngineFrameType::pong, 0, "{}");
+        }
+        co_return 0;
+    });
+    auto task = [&]() -> Task<> {
+        auto given = 0;
+        auto refused = std::optional<Error>{};
+        for (; given < 100 && !refused; ++given) {
+            auto const answer = co_await device.inference->start_chat({}, std::string(1'000'000, 'x'), {});
+            refused = answer ? std::nullopt : std::optional(answer.error());
+        }
+        CHECK(given < 20);
+        CHECK(refused->kind == ErrorKind::unavailable);
+        device.inference->unload({});
+    };
+    device.run(task());
+}
+
 TEST_CASE("inference: models that are not here are asked for again and again, and nothing of them is kept")
 {
     auto device = Device(scripted(1));
@@ -190,6 +214,38 @@ TEST_CASE("inference: models that are not here are asked for again and again, an
         CHECK(answer.has_value());
     };
     device.run(task());
+}
+
+TEST_CASE("inference: what an engine gives as its reason can be shown")
+{
+    auto device = Device([](Env&, ByteStream& channel, ProcessOptions) -> Task<int> {
+        std::ignore = co_await send(channel, EngineFrameType::refused, 0, "no\x1b[2J\nroom\xff" + std::string(100'000, 'x'));
+        auto buffer = Bytes(100);
+        while ((co_await channel.read_some(buffer)).value_or(0) > 0) {
+        }
+        co_return 3;
+    });
+    auto task = [&]() -> Task<> {
+        auto const error = (co_await device.inference->start_chat({}, "{}", {})).error();
+        CHECK(error.text.contains("no[2Jroomxxx"));
+        CHECK(error.text.size() < 5000);
+    };
+    device.run(task());
+}
+
+TEST_CASE("event parser: a megabyte of breaks, or of letters one by one, takes a moment")
+{
+    auto parser = EventParser{};
+    auto const start = std::chrono::steady_clock::now();
+    auto text = std::string{};
+    for (auto count = 0; count < 120'000; ++count) {
+        text += "data: \n\n";
+    }
+    CHECK(parser.push(text).empty());
+    for (auto count = 0; count < 1'000'000; ++count) {
+        std::ignore = parser.push("x");
+    }
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
 }
 
 TEST_CASE("event parser: events are whole whatever the split")

@@ -12,6 +12,7 @@ using host::Stream;
 // Shorter answers tell little about the speed.
 constexpr std::uint64_t fewest_prompt_tokens = 32;
 constexpr std::uint64_t fewest_completion_tokens = 8;
+constexpr std::size_t chunk_overhead = 64;  // what a chunk costs beside its bytes
 
 }  // namespace
 
@@ -27,7 +28,7 @@ struct Executor::Job {
     void push(Reply reply)
     {
         if (auto const* chunk = std::get_if<Chunk>(&reply)) {
-            waiting_bytes += chunk->json.size();
+            waiting_bytes += chunk->json.size() + chunk_overhead;
         }
         replies.push_back(std::move(reply));
         changed.notify();
@@ -335,7 +336,7 @@ Task<std::optional<Reply>> Execution::next(Time wake)
             auto reply = std::move(job->replies.front());
             job->replies.pop_front();
             if (auto const* chunk = std::get_if<Chunk>(&reply)) {
-                job->waiting_bytes -= chunk->json.size();
+                job->waiting_bytes -= chunk->json.size() + chunk_overhead;
             }
             job->changed.notify();
             co_return reply;

@@ -23,31 +23,36 @@ Bytes encode(EngineFrameType type, std::uint32_t request, ByteView payload)
     return frame;
 }
 
+void EngineFrameDecoder::push(ByteView received)
+{
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(std::exchange(taken_, 0)));
+    append(pending_, received);
+}
+
 Result<std::optional<EngineFrame>> EngineFrameDecoder::next()
 {
-    if (pending_.size() < length_size) {
+    auto const rest = ByteView(pending_).subspan(taken_);
+    if (rest.size() < length_size) {
         return std::optional<EngineFrame>{};
     }
-    auto const length = std::size_t{load_little_endian<std::uint32_t>(pending_.data())};
+    auto const length = std::size_t{load_little_endian<std::uint32_t>(rest.data())};
     if (length > limit_) {
         return fail(ErrorKind::too_large, "an engine frame of {} bytes, at most {} are read", length, limit_);
     }
     if (length < engine_frame_header - length_size) {
         return fail(ErrorKind::malformed, "an engine frame of {} bytes", length);
     }
-    if (pending_.size() < length_size + length) {
+    if (rest.size() < length_size + length) {
         return std::optional<EngineFrame>{};
     }
-    auto const type = std::to_integer<std::uint8_t>(pending_[length_size]);
+    auto const type = std::to_integer<std::uint8_t>(rest[length_size]);
     if (!is_known(type)) {
         return fail(ErrorKind::malformed, "an engine frame of unknown type {}", type);
     }
-    auto const end = pending_.begin() + static_cast<std::ptrdiff_t>(length_size + length);
-    auto frame = EngineFrame{.type = static_cast<EngineFrameType>(type),
-                             .request = load_little_endian<std::uint32_t>(pending_.data() + length_size + 1),
-                             .payload = Bytes(pending_.begin() + engine_frame_header, end)};
-    pending_.erase(pending_.begin(), end);
-    return frame;
+    taken_ += length_size + length;
+    return EngineFrame{.type = static_cast<EngineFrameType>(type),
+                       .request = load_little_endian<std::uint32_t>(rest.data() + length_size + 1),
+                       .payload = to_bytes(rest.first(length_size + length).subspan(engine_frame_header))};
 }
 
 }  // namespace plexus::stream

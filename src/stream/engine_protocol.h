@@ -45,7 +45,7 @@ class EngineFrameDecoder {
 public:
     explicit EngineFrameDecoder(std::size_t limit) : limit_(limit) {}
 
-    void push(ByteView received) { append(pending_, received); }
+    void push(ByteView received);
 
     /// The next whole frame, or nothing yet. Errors: `too_large` before anything is set aside, `malformed`.
     Result<std::optional<EngineFrame>> next();
@@ -53,6 +53,7 @@ public:
 private:
     std::size_t limit_;
     Bytes pending_;
+    std::size_t taken_ = 0;  // of the front of pending_
 };
 
 }  // namespace plexus::stream
