@@ -19,12 +19,12 @@ constexpr auto leads = std::array{
     Lead{0xf1, 0xf3, 0x80, 0xbf, 3}, Lead{0xf4, 0xf4, 0x80, 0x8f, 3},
 };
 
-/// Bytes of the printable character at the front; 0 if there is none.
+/// Bytes of the character at the front; 0 if there is none.
 std::size_t character_size(std::string_view text)
 {
     auto const at = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
     if (at(0) < 0x80) {
-        return at(0) >= 0x20 && at(0) != 0x7f ? 1 : 0;
+        return 1;
     }
     for (auto const& lead : leads) {
         if (at(0) < lead.first || at(0) > lead.last) {
@@ -39,19 +39,23 @@ std::size_t character_size(std::string_view text)
                 return 0;
             }
         }
-        auto const is_control = at(0) == 0xc2 && at(1) < 0xa0;
-        return is_control ? 0 : size;
+        return size;
     }
     return 0;
 }
 
-}  // namespace
+bool is_control(std::string_view character)
+{
+    auto const first = static_cast<unsigned char>(character.front());
+    return first < 0x20 || first == 0x7f || (first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0);
+}
 
-bool is_printable_utf8(std::string_view text)
+template <typename Check>
+bool all_characters(std::string_view text, Check check)
 {
     while (!text.empty()) {
         auto const size = character_size(text);
-        if (size == 0) {
+        if (size == 0 || !check(text.substr(0, size))) {
             return false;
         }
         text.remove_prefix(size);
@@ -59,15 +63,30 @@ bool is_printable_utf8(std::string_view text)
     return true;
 }
 
+}  // namespace
+
+bool is_utf8(std::string_view text)
+{
+    return all_characters(text, [](std::string_view) { return true; });
+}
+
+bool is_printable_utf8(std::string_view text)
+{
+    return all_characters(text, [](std::string_view character) { return !is_control(character); });
+}
+
 std::string printable_utf8(std::string_view text, std::size_t limit)
 {
     auto kept = std::string{};
     while (!text.empty()) {
         auto const size = character_size(text);
+        auto const character = text.substr(0, size);
         if (kept.size() + size > limit) {
             break;
         }
-        kept += text.substr(0, size);
+        if (size > 0 && !is_control(character)) {
+            kept += character;
+        }
         text.remove_prefix(std::max<std::size_t>(size, 1));
     }
     return kept;
