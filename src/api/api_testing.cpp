@@ -61,13 +61,16 @@ public:
 
     Task<Result<AnswerEvent>> next() override
     {
+        struct Call {
+            ScriptedAnswers& owner;
+            bool is_whole = false;
+            ~Call() { owner.broken_off += is_whole ? 0 : 1; }
+        } call{owner_};
         while (place_ < steps_.size() && steps_[place_].kind == Step::Kind::wait) {
-            auto const until = wait_until_.value_or(env_.now() + steps_[place_].wait);
-            wait_until_ = until;
-            co_await sleep_until(env_, until);
-            wait_until_.reset();
+            co_await sleep_for(env_, steps_[place_].wait);
             ++place_;
         }
+        call.is_whole = true;
         if (place_ >= steps_.size()) {
             co_return AnswerEvent{};
         }
@@ -83,7 +86,6 @@ private:
     ScriptedAnswers& owner_;
     std::vector<Step> steps_;
     std::size_t place_ = 0;
-    std::optional<Time> wait_until_;
 };
 
 }  // namespace

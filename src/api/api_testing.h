@@ -39,6 +39,7 @@ public:
     std::optional<Error> refusal;
     std::vector<ChatTask> tasks;  ///< as they came
     std::size_t running = 0;
+    std::size_t broken_off = 0;  ///< calls of next() that were cancelled
     std::optional<Time> cancelled_at;  ///< when the last answer was destroyed before its end
 
 private:

@@ -23,6 +23,7 @@ struct NumberRule {
 };
 
 constexpr auto unlimited = 9.0e15;  // whole numbers beyond are not exact as doubles
+constexpr auto most_of_engine = std::int64_t{std::numeric_limits<std::int32_t>::max()};
 
 constexpr auto number_rules = std::array{
     NumberRule{"temperature", 0, 2, false},        NumberRule{"top_p", 0, 1, false},
@@ -68,6 +69,17 @@ Check check_number(json::object const& body, NumberRule const& rule)
         return invalid_request(std::string(rule.name), fmt::format("'{}' must be {}.", rule.name, range));
     }
     return std::nullopt;
+}
+
+/// Programs ask for more tokens than any context holds and mean "as many as there are"; the engine would refuse that.
+void clamp_counts(json::object& body)
+{
+    for (auto const name : {"max_tokens", "max_completion_tokens", "top_k"}) {
+        auto* value = body.if_contains(name);
+        if (value != nullptr && value->to_number<double>() > static_cast<double>(most_of_engine)) {
+            *value = most_of_engine;
+        }
+    }
 }
 
 Check check_stop(json::object const& body)
@@ -185,6 +197,35 @@ Check check_tools(json::object const& body)
     return std::nullopt;
 }
 
+std::string_view function_name(json::value const& tool)
+{
+    auto code = boost::system::error_code{};
+    auto const* name = tool.find_pointer("/function/name", code);
+    return name != nullptr && name->is_string() ? std::string_view(name->get_string()) : std::string_view();
+}
+
+/// The engine knows no choice by name: the one tool that is named and "required" mean the same.
+Check take_named_tool(json::object& body)
+{
+    auto* choice = body.if_contains("tool_choice");
+    if (choice == nullptr || !choice->is_object()) {
+        return std::nullopt;
+    }
+    auto const wanted = std::string(function_name(*choice));
+    auto* tools = body.if_contains("tools");
+    auto chosen = json::array{};
+    if (tools != nullptr && !wanted.empty()) {
+        std::ranges::copy_if(tools->get_array(), std::back_inserter(chosen),
+                             [&](json::value const& tool) { return function_name(tool) == wanted; });
+    }
+    if (chosen.empty()) {
+        return invalid_request("tool_choice", "'tool_choice' must name a function of 'tools'.");
+    }
+    *tools = std::move(chosen);
+    *choice = "required";
+    return std::nullopt;
+}
+
 Check check_format(json::object const& body)
 {
     auto const* format = body.if_contains("response_format");
@@ -298,10 +339,13 @@ std::expected<ChatRequest, Problem> parse_chat_request(std::string_view text)
             return std::unexpected(std::move(*problem));
         }
     }
-    auto request = ChatRequest{};
-    if (auto problem = check_messages(body)) {
-        return std::unexpected(std::move(*problem));
+    for (auto const check : {take_named_tool, check_messages}) {
+        if (auto problem = check(body)) {
+            return std::unexpected(std::move(*problem));
+        }
     }
+    clamp_counts(body);
+    auto request = ChatRequest{};
     if (auto problem = take_stream_options(body, request)) {
         return std::unexpected(std::move(*problem));
     }

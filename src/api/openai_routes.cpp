@@ -1,3 +1,4 @@
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -13,6 +14,8 @@ namespace json = boost::json;
 
 namespace {
 
+using namespace asio::experimental::awaitable_operators;
+
 /// The problem of an answer that could not begin or go on, in the words OpenAI's clients know.
 Problem answer_problem(Error const& error, std::string const& model)
 {
@@ -20,7 +23,7 @@ Problem answer_problem(Error const& error, std::string const& model)
     if (error.kind == ErrorKind::not_found) {
         problem.code = "model_not_found";
         problem.param = "model";
-        problem.text = fmt::format("The model '{}' does not exist on any device of this mesh.", model);
+        problem.text = fmt::format("The model '{}' does not exist{}", model, error.text.empty() ? "." : ": " + error.text);
     } else if (error.kind == ErrorKind::too_large) {
         problem.code = "context_length_exceeded";
         problem.param = "messages";
@@ -32,7 +35,7 @@ Problem answer_problem(Error const& error, std::string const& model)
 class Completion {
 public:
     Completion(RouteContext& context, ChatRequest request)
-        : context_(context), request_(std::move(request)), began_(context.env.now())
+        : context_(context), request_(std::move(request)), began_(context.env.now()), changed_(context.env.executor())
     {
     }
 
@@ -41,8 +44,11 @@ public:
 private:
     Task<int> answer_whole();
     Task<int> answer_stream();
-    Task<Result<AnswerEvent>> next(Duration patience);
-    Task<Result<AnswerEvent>> first_event();
+    Task<int> answer_reading_ahead();
+    using NextEvent = std::optional<Result<AnswerEvent>>;  // nothing: it has not come yet
+    Task<> read_ahead();
+    Task<NextEvent> next(Duration patience);
+    Task<NextEvent> first_event();
     Task<Result<void>> begin_stream();
     Task<Result<void>> pass_on(AnswerEvent event);
     Task<int> end_with(Error error);
@@ -56,6 +62,9 @@ private:
     std::unique_ptr<Answer> answer_;
     Route route_;
     bool has_chunk_ = false;
+    NextEvent ahead_;
+    bool reading_ended_ = false;
+    Signal changed_;
 };
 
 Task<int> Completion::run()
@@ -67,7 +76,7 @@ Task<int> Completion::run()
     }
     answer_ = std::move(*started);
     if (request_.stream) {
-        co_return co_await answer_stream();
+        co_return co_await answer_reading_ahead();
     }
     co_return co_await answer_whole();
 }
@@ -125,21 +134,54 @@ Task<int> Completion::answer_whole()
     co_return outcome("done", 200);
 }
 
-Task<Result<AnswerEvent>> Completion::next(Duration patience)
+/// Takes one event more than was written. Who waits for it may give up the waiting: the event is not lost, and the task,
+/// which may be half way to another device, is not disturbed. Never returns.
+Task<> Completion::read_ahead()
 {
-    return with_deadline(context_.env, context_.env.deadline_in(patience), answer_->next());
+    struct AtEnd {
+        Completion& completion;
+        ~AtEnd()
+        {
+            completion.reading_ended_ = true;
+            completion.changed_.notify();
+        }
+    } const at_end{*this};
+    for (auto is_over = false;;) {
+        while (ahead_ || is_over) {
+            co_await changed_.wait();
+        }
+        ahead_ = co_await answer_->next();
+        is_over = !*ahead_ || (*ahead_)->kind == AnswerEvent::Kind::finished;
+        changed_.notify();
+    }
 }
 
-/// The first event that decides how the response begins; `timed_out` means: begin without one.
-Task<Result<AnswerEvent>> Completion::first_event()
+Task<Completion::NextEvent> Completion::next(Duration patience)
+{
+    auto const until = context_.env.now() + patience;
+    auto const alarm = Alarm(context_.env, until, [this] { changed_.notify(); });
+    while (!ahead_ && !reading_ended_ && context_.env.now() < until) {
+        co_await changed_.wait();
+    }
+    if (!ahead_ && reading_ended_) {
+        co_return fail(ErrorKind::closed, "the answer was broken off");
+    }
+    changed_.notify();
+    co_return std::exchange(ahead_, std::nullopt);
+}
+
+/// The event that decides how the response begins; nothing means: begin without one.
+Task<Completion::NextEvent> Completion::first_event()
 {
     auto const until = context_.env.deadline_in(context_.options.head_patience);
     for (;;) {
         auto event = co_await next(until.remaining(context_.env.now()));
-        if (!event || event->kind == AnswerEvent::Kind::chunk || event->kind == AnswerEvent::Kind::finished) {
+        auto const decides = !event || !*event || (*event)->kind == AnswerEvent::Kind::chunk ||
+                             (*event)->kind == AnswerEvent::Kind::finished;
+        if (decides) {
             co_return event;
         }
-        note(*event);
+        note(**event);
     }
 }
 
@@ -168,19 +210,19 @@ Task<Result<void>> Completion::pass_on(AnswerEvent event)
 Task<int> Completion::answer_stream()
 {
     auto event = co_await first_event();
-    if (!event && event.error().kind != ErrorKind::timed_out) {
-        co_return co_await end_with(event.error());
+    if (event && !*event) {
+        co_return co_await end_with(event->error());
     }
     auto sent = co_await begin_stream();
     while (sent) {
-        if (!event && event.error().kind == ErrorKind::timed_out) {
+        if (!event) {
             sent = co_await context_.exchange.write(": keep-alive\n\n");
-        } else if (!event) {
-            co_return co_await end_with(event.error());
-        } else if (event->kind == AnswerEvent::Kind::finished) {
+        } else if (!*event) {
+            co_return co_await end_with(event->error());
+        } else if ((*event)->kind == AnswerEvent::Kind::finished) {
             break;
         } else {
-            sent = co_await pass_on(std::move(*event));
+            sent = co_await pass_on(std::move(**event));
         }
         if (sent) {
             event = co_await next(context_.options.keep_alive);
@@ -194,6 +236,24 @@ Task<int> Completion::answer_stream()
         std::ignore = co_await context_.exchange.finish();
     }
     co_return outcome("done", 200);
+}
+
+Task<int> Completion::answer_reading_ahead()
+{
+    auto failure = std::exception_ptr{};
+    auto const stream = [this](std::exception_ptr& thrown) -> Task<int> {
+        try {
+            co_return co_await answer_stream();
+        } catch (...) {
+            thrown = std::current_exception();  // of two, one that throws would not end the other
+        }
+        co_return 0;
+    };
+    auto const ended = co_await (stream(failure) || read_ahead());
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    co_return std::get<0>(ended);
 }
 
 Task<int> Completion::end_with(Error error)

@@ -132,16 +132,53 @@ TEST_CASE("chat: the task streams and reports usage whatever the client asked fo
     CHECK(fixture.answers.tasks[0].model == "tiny");
 }
 
+TEST_CASE("chat: more tokens than any context holds mean all that there are")
+{
+    auto fixture = ApiFixture();
+    fixture.answers.steps = {finished()};
+
+    CHECK(fixture.ask(chat(R"("max_tokens":4294967297,"max_completion_tokens":9e15,"top_k":3000000000)")).status == 200);
+
+    auto const body = json::parse(fixture.answers.tasks.at(0).body);
+    CHECK(body.at("max_tokens") == 2147483647);
+    CHECK(body.at("max_completion_tokens") == 2147483647);
+    CHECK(body.at("top_k") == 2147483647);
+}
+
+TEST_CASE("chat: a tool chosen by name is the only one and required")
+{
+    auto fixture = ApiFixture();
+    fixture.answers.steps = {finished()};
+    auto const tools = std::string(R"("tools":[{"type":"function","function":{"name":"find"}},)"
+                                   R"({"type":"function","function":{"name":"open"}}],"tool_choice":)");
+    auto const choice = [](std::string_view name) {
+        return fmt::format(R"({{"type":"function","function":{{"name":"{}"}}}})", name);
+    };
+
+    CHECK(fixture.ask(chat(tools + choice("open"))).status == 200);
+    auto const refused = fixture.ask(chat(tools + choice("close")));
+    auto const without_tools = fixture.ask(chat("\"tool_choice\":" + choice("open")));
+
+    auto const body = json::parse(fixture.answers.tasks.at(0).body);
+    CHECK(body.at("tools").as_array().size() == 1);
+    CHECK(body.at_pointer("/tools/0/function/name") == "open");
+    CHECK(body.at("tool_choice") == "required");
+    CHECK(refused.status == 400);
+    CHECK(body_of(refused).at_pointer("/error/param") == "tool_choice");
+    CHECK(without_tools.status == 400);
+}
+
 TEST_CASE("chat: an unknown model is an OpenAI-shaped 404")
 {
     auto fixture = ApiFixture();
-    fixture.answers.refusal = Error{ErrorKind::not_found, "no such model"};
+    fixture.answers.refusal = Error{ErrorKind::not_found, "did you mean \"tiny\"?"};
 
     auto const reply = fixture.ask(chat(R"("stream":true)"));
 
     CHECK(reply.status == 404);
     CHECK(error_code_of(reply) == "model_not_found");
     CHECK(body_of(reply).at_pointer("/error/param") == "model");
+    CHECK(body_of(reply).at_pointer("/error/message") == "The model 'tiny' does not exist: did you mean \"tiny\"?");
     CHECK(!reply.header("x-request-id").empty());
 }
 
@@ -202,6 +239,35 @@ TEST_CASE("chat: a cold model is a stream with comments, not silence")
     }
     CHECK(comments >= 4);
     CHECK(events_of(reply).size() == 2);
+}
+
+TEST_CASE("chat: waiting for an answer never disturbs it, however often a comment goes out meanwhile")
+{
+    auto fixture = ApiFixture();
+    fixture.answers.steps = {pause(20s), routed("gaming-pc"), pause(9s), content("Red"), finished()};
+
+    auto const reply = fixture.ask(chat(R"("stream":true)"));
+
+    CHECK(reply.status == 200);
+    CHECK(events_of(reply).size() == 2);
+    CHECK(fixture.answers.broken_off == 0);
+    CHECK(fixture.answers.running == 0);
+}
+
+TEST_CASE("chat: a deadline that passed inside the mesh ends the stream with its own error")
+{
+    auto fixture = ApiFixture();
+    fixture.answers.steps = {failure(ErrorKind::timed_out, "the model did not load in time")};
+
+    auto const early = fixture.ask(chat(R"("stream":true)"));
+    fixture.answers.steps.insert(fixture.answers.steps.begin(), pause(6s));
+    auto const late = fixture.ask(chat(R"("stream":true)"));
+
+    CHECK(early.status == 504);
+    CHECK(error_code_of(early) == "timed_out");
+    auto const events = events_of(late);
+    REQUIRE(events.size() == 1);
+    CHECK(json::parse(events[0]).at_pointer("/error/code") == "timed_out");
 }
 
 TEST_CASE("chat: a wrong body is refused at the edge with the field at fault")
