@@ -140,6 +140,18 @@ private:
     Signal changed_;
 };
 
+/// What to do about an invite that did not bring this device in.
+std::string next_step_of_join(ErrorKind kind)
+{
+    switch (kind) {
+    case ErrorKind::conflict: return "'plexus device ls' shows the devices of the mesh that this device is in.";
+    case ErrorKind::unavailable:
+        return "Check that Plexus runs there and that both devices are on one network; 'plexus invite' there makes a new "
+               "link.";
+    default: return "Make a new invite with 'plexus invite' on a device of the mesh.";
+    }
+}
+
 }  // namespace
 
 Task<int> show_status(RouteContext context)
@@ -221,7 +233,7 @@ Task<int> join_mesh(RouteContext context)
     auto const joined = co_await context.services.mesh.join(*link, deadline);
     if (!joined) {
         auto problem = problem_from(joined.error());
-        problem.next = "Make a new invite with 'plexus invite' on a device of the mesh.";
+        problem.next = next_step_of_join(joined.error().kind);
         co_return co_await answer_problem(context.exchange, std::move(problem));
     }
     co_return co_await answer_json(context.exchange, 201, json::serialize(to_json(*joined)));

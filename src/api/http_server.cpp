@@ -36,6 +36,7 @@ public:
     Task<> turn_away()
     {
         keep_alive_ = false;
+        request_id_ = new_request_id();
         auto response = handler_.malformed(503, "too many connections");
         response.headers.push_back({"retry-after", "1"});
         std::ignore = co_await respond(std::move(response));
@@ -60,6 +61,7 @@ private:
     Task<> refuse(Response response);
     Task<Result<void>> send(std::span<ByteView const> parts);
     Duration patience() const;
+    std::string new_request_id() { return "req_" + to_hex(env_.random("api").bytes(12)); }
     void begin_exchange();
 
     Env& env_;
@@ -180,7 +182,7 @@ Task<bool> Connection::answer_next()
 void Connection::begin_exchange()
 {
     auto const& head = parser_.request();
-    request_id_ = "req_" + to_hex(env_.random("api").bytes(12));
+    request_id_ = new_request_id();
     keep_alive_ = head.keep_alive;
     framing_ = head.is_http_1_1 ? Framing::chunked : Framing::close;
     without_body_ = head.method == "HEAD";
@@ -214,7 +216,7 @@ Task<> Connection::refuse(Response response)
 {
     keep_alive_ = false;
     if (request_id_.empty() || begun_) {
-        request_id_ = "req_" + to_hex(env_.random("api").bytes(12));
+        request_id_ = new_request_id();
     }
     begun_ = false;
     if (auto const sent = co_await respond(std::move(response)); !sent) {

@@ -97,6 +97,7 @@ TEST_CASE("http server: connections over the limit are turned away with 503")
 
     CHECK(reply.status == 503);
     CHECK(reply.header("retry-after") == "1");
+    CHECK(reply.header("x-request-id").starts_with("req_"));
 }
 
 TEST_CASE("http server: a refused body is not read, and the client still learns why")
