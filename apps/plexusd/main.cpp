@@ -1,5 +1,6 @@
 // plexusd: the daemon of one device. People start it with `plexus up` or `plexus serve`.
 
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -33,7 +34,7 @@ int fail_with(node::Failure const& failure)
 Result<std::string> read_text(std::filesystem::path const& file)
 {
     auto code = std::error_code{};
-    if (!std::filesystem::exists(file, code)) {
+    if (auto const kind = std::filesystem::status(file, code).type(); kind == std::filesystem::file_type::not_found) {
         return std::string{};
     }
     auto stream = std::ifstream(file);
@@ -52,6 +53,7 @@ Result<std::string> read_text(std::filesystem::path const& file)
 int run(Arguments const& arguments)
 {
     ::umask(0077);
+    std::signal(SIGPIPE, SIG_IGN);  // whoever read the log may go
     auto paths = find_paths(process_environment());
     if (!paths) {
         return fail_with({"There is no place for this device's data.", paths.error().text, "export PLEXUS_HOME=/some/folder"});
@@ -64,7 +66,9 @@ int run(Arguments const& arguments)
         return node::read_config(text, file, process_environment());
     });
     if (!config) {
-        return fail_with({"The settings cannot be used.", config.error().text, "edit " + file});
+        auto const is_of_file = config.error().text.starts_with(file);
+        return fail_with({"The settings cannot be used.", config.error().text,
+                          is_of_file ? "edit " + file : "give that variable another value, or unset it"});
     }
     if (arguments.port) {
         config->api.port = *arguments.port;

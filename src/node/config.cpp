@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/nearest.h"
+#include "base/text.h"
 
 // A header such as "[[{" trips an assertion where an error is made right behind it.
 #define TOML_ASSERT(condition) static_cast<void>(0)
@@ -58,8 +59,8 @@ Result<void> set_mesh_address(Config& config, std::string const& text)
 Result<void> set_mesh_name(Config& config, std::string const& text)
 {
     constexpr std::size_t most = 64;
-    if (text.empty() || text.size() > most) {
-        return fail(ErrorKind::malformed, "must have 1 to {} bytes", most);
+    if (text.empty() || text.size() > most || !is_printable_utf8(text)) {
+        return fail(ErrorKind::malformed, "must be 1 to {} bytes of UTF-8 without control characters", most);
     }
     config.mesh.name = text;
     return {};

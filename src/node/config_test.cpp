@@ -73,11 +73,13 @@ TEST_CASE("config: broken files and values say where and why")
     refused("[api]\norigins = [\"evil\"]\n", "api.origins must hold origins");
     refused("[mesh]\naddress = \"here\"\n", "mesh.address must be an internet address");
     refused("[mesh]\nname = \"\"\n", "mesh.name");
+    refused("[mesh]\nname = \"a\\nb\"\n", "mesh.name");
     refused("[log]\nlevel = \"loud\"\n", "log.level must be");
     refused("[api.port]\nx = 1\n", "wrong kind");
     refused("answer = 42\n", "there is no setting answer");
     refused("[[{ e = 0 }]]\n", "line 1");
     refused("[api]\n[\xEF\xB3\xBF]\n", "line 2");
     CHECK(read("[mesh]\nname = \"B\u00fcro\" # h\u00f6chstens\n")->mesh.name == "B\u00fcro");
+    CHECK(!read("", {{"PLEXUS_MESH_NAME", "B\xfcro"}}));
     CHECK(read("", {{"PLEXUS_API_PORT", "many"}}).error().text.starts_with("PLEXUS_API_PORT: "));
 }

@@ -14,6 +14,16 @@ namespace {
 
 constexpr unsigned private_folder = 0700;
 
+/// What to do about a file or folder that cannot be used.
+std::string next_step_for(Error const& error, std::filesystem::path const& place)
+{
+    switch (error.kind) {
+    case ErrorKind::out_of_space: return fmt::format("make room on the disk of {}", place.string());
+    case ErrorKind::not_allowed: return fmt::format("chmod -R go-rwx {}   (as the user that owns it)", place.string());
+    default: return fmt::format("put {} in order, then: plexus up", place.string());
+    }
+}
+
 /// One daemon: its environment, its device, its doors.
 class Daemon {
 public:
@@ -42,12 +52,17 @@ private:
         auto const& paths = options_.paths;
         for (auto const& folder : {paths.data, paths.state, paths.cache, paths.socket.parent_path()}) {
             if (auto made = env_.disk().make_folders(folder, private_folder); !made) {
-                return Failure{"A folder of this device cannot be made.", made.error().text, "mkdir -p " + folder.string()};
+                return Failure{"A folder of this device cannot be made.", made.error().text,
+                               "make room for it, or set PLEXUS_HOME to a folder that is yours"};
             }
         }
         auto lock = InstanceLock::take(paths.lock_file());
-        if (!lock) {
+        if (!lock && lock.error().kind == ErrorKind::conflict) {
             return Failure{"Plexus is running already.", lock.error().text, "plexus status"};
+        }
+        if (!lock) {
+            return Failure{"The files of this device cannot be written.", lock.error().text,
+                           next_step_for(lock.error(), paths.state)};
         }
         lock_.emplace(std::move(*lock));
         if (auto failure = open_device()) {
@@ -64,7 +79,8 @@ private:
                                           .engine_program = engine_program(),
                                           .cores = core_count()});
         if (!device) {
-            return Failure{"This device cannot start.", device.error().text, "plexus doctor"};
+            return Failure{"This device cannot start.", device.error().text,
+                           next_step_for(device.error(), options_.paths.data)};
         }
         device_ = std::move(*device);
         if (auto started = device_->start(); !started) {
@@ -87,18 +103,19 @@ private:
         auto token = api::load_or_make_token(env_, options_.paths.api_token());
         if (!token) {
             return abandon({"The API token cannot be used.", token.error().text,
-                            "chmod 600 " + options_.paths.api_token().string()});
+                            next_step_for(token.error(), options_.paths.api_token())});
         }
         auto& network = env_.network();
         auto loopback = network.listen({asio::ip::make_address("127.0.0.1"), options_.config.api.port});
         if (!loopback) {
-            return abandon({fmt::format("The API port {} is taken.", options_.config.api.port), loopback.error().text,
-                            "plexus up --port 0   (or set api.port in " + options_.paths.config_file.string() + ")"});
+            return abandon(port_failure(loopback.error()));
         }
         auto local = network.listen_local(options_.paths.socket);
         if (!local) {
+            auto const is_long = local.error().kind == ErrorKind::malformed;
             return abandon({"The local socket cannot be opened.", local.error().text,
-                            "rm " + options_.paths.socket.string()});
+                            is_long ? "set PLEXUS_HOME to a shorter path, or give one with --socket"
+                                    : next_step_for(local.error(), options_.paths.socket)});
         }
         auto const port = (*loopback)->local_endpoint().port;
         services_ = std::make_unique<DeviceServices>(*device_, port, [this] { end(); });
@@ -110,6 +127,14 @@ private:
         api_->serve_on(std::move(*loopback), api::Door::loopback);
         api_->serve_on(std::move(*local), api::Door::local_socket);
         return std::nullopt;
+    }
+
+    Failure port_failure(Error const& error) const
+    {
+        auto const is_taken = error.kind == ErrorKind::conflict;
+        return {fmt::format("The API port {} {}.", options_.config.api.port, is_taken ? "is taken" : "cannot be opened"),
+                error.text,
+                "plexus up --port 0   (or set api.port in " + options_.paths.config_file.string() + ")"};
     }
 
     /// Stops what has started before the failure is told.

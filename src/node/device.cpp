@@ -148,7 +148,12 @@ Task<> Device::stop()
 
 Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest model)
 {
-    co_return co_await store_->open_model(model);
+    auto file = co_await store_->open_model(model);
+    if (!file) {
+        // Not the fault of the request: another device may do better.
+        co_return fail(ErrorKind::unavailable, "{}", file.error().text);
+    }
+    co_return file;
 }
 
 void Device::publish_models()

@@ -12,13 +12,15 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/real_disk.h"
+
 namespace plexus::node {
 
 Result<InstanceLock> InstanceLock::take(std::filesystem::path const& file)
 {
     auto const descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (descriptor < 0) {
-        return fail(ErrorKind::io, "cannot open {}: {}", file.string(), std::strerror(errno));
+        return std::unexpected(system_error("open", file, errno));
     }
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
         ::close(descriptor);

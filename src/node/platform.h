@@ -10,7 +10,7 @@ namespace plexus::node {
 /// Locks a file for the life of the process, so that one device has one daemon.
 class InstanceLock {
 public:
-    /// Errors: `conflict` while another daemon holds it; `io`.
+    /// Errors: `conflict` while another daemon holds it; `not_allowed`, `out_of_space`, `io`.
     static Result<InstanceLock> take(std::filesystem::path const& file);
 
     InstanceLock(InstanceLock&& other) noexcept;
