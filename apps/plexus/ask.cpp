@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "answer_printer.h"
+#include "base/text.h"
 #include "commands.h"
 #include "line_editor.h"
 
@@ -80,6 +81,18 @@ Outcome<std::string> read_standard_input()
     return text;
 }
 
+Outcome<std::string> checked_prompt(std::string prompt)
+{
+    if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+        return failed(ExitCode::usage, "usage", "There is no question.", "", "plexus ask \"Name three colours\"");
+    }
+    if (!is_utf8(prompt)) {
+        return failed(ExitCode::usage, "usage", "The text is not UTF-8.", "models read UTF-8 only",
+                      "iconv -f latin1 -t utf-8 FILE | plexus ask …");
+    }
+    return prompt;
+}
+
 Outcome<std::string> prompt_of(Context& context, AskOptions const& options)
 {
     auto prompt = std::string{};
@@ -93,7 +106,7 @@ Outcome<std::string> prompt_of(Context& context, AskOptions const& options)
     }
     if (!context.terminal.input_is_terminal() || wants_input) {
         if (context.terminal.input_is_terminal() && options.words.empty()) {
-            return failed(ExitCode::usage, "usage", "There is no question.", "", "plexus ask \"Name three colours\"");
+            return checked_prompt("");
         }
         auto input = read_standard_input();
         if (!input) {
@@ -101,10 +114,7 @@ Outcome<std::string> prompt_of(Context& context, AskOptions const& options)
         }
         prompt += (prompt.empty() || input->empty() ? "" : "\n\n") + *input;
     }
-    if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
-        return failed(ExitCode::usage, "usage", "There is no question.", "", "plexus ask \"Name three colours\"");
-    }
-    return prompt;
+    return checked_prompt(std::move(prompt));
 }
 
 Task<Outcome<>> stream_answer(Context& context, AnswerPrinter& printer, std::string body)
@@ -114,11 +124,7 @@ Task<Outcome<>> stream_answer(Context& context, AnswerPrinter& printer, std::str
     auto const reply = co_await context.client.stream("/v1/chat/completions", std::move(body), head, piece);
     printer.finish();
     if (!reply) {
-        auto failure = reply.error();
-        if (failure.code == "model_not_found") {
-            failure.next = "plexus model ls";
-        }
-        co_return std::unexpected(std::move(failure));
+        co_return std::unexpected(reply.error());
     }
     if (printer.failure()) {
         co_return std::unexpected(*printer.failure());
@@ -127,6 +133,11 @@ Task<Outcome<>> stream_answer(Context& context, AnswerPrinter& printer, std::str
 }
 
 }  // namespace
+
+Task<> let_interrupt_in(Context& context)
+{
+    return sleep_for(context.env, std::chrono::milliseconds(1));
+}
 
 Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> task)
 {
@@ -152,6 +163,7 @@ Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> t
 Task<Outcome<>> ask(Context& context, AskOptions options)
 {
     auto const prompt = prompt_of(context, options);
+    co_await let_interrupt_in(context);
     if (!prompt) {
         co_return std::unexpected(prompt.error());
     }
@@ -207,8 +219,7 @@ Task<Outcome<>> chat(Context& context, AskOptions options)
     }
     context.on_interrupt = [] {};
     while (auto const line = editor.read_line("> ")) {
-        // A Ctrl-C typed at the prompt arrives here, before it could stop the answer.
-        co_await sleep_for(context.env, Duration::zero());
+        co_await let_interrupt_in(context);
         if (line->find_first_not_of(" \t\r\n") == std::string::npos) {
             continue;
         }

@@ -96,14 +96,30 @@ private:
     bool has_head_ = false;
 };
 
-ExitCode exit_code_of(int status, std::string_view code)
+/// What a code of the API means here.
+struct Meaning {
+    std::string_view code;
+    ExitCode exit;
+    std::string_view next = "";   ///< if the daemon did not say
+    bool gives_reason = false;  ///< the sentence is "what: why"
+};
+
+constexpr auto meanings = std::array{
+    Meaning{"unavailable", ExitCode::no_device, "plexus status"},
+    Meaning{"device_lost", ExitCode::network, "ask again", true},
+    Meaning{"refused", ExitCode::network, "plexus device ls"},
+    Meaning{"timed_out", ExitCode::timed_out, "ask again"},
+    Meaning{"cancelled", ExitCode::failed, "ask again"},
+    Meaning{"model_not_found", ExitCode::not_found, "plexus model ls", true},
+    Meaning{"context_length_exceeded", ExitCode::failed, "ask with a shorter text"},
+    Meaning{"out_of_space", ExitCode::failed, "plexus model rm NAME, or make room on the disk"},
+    Meaning{"invalid_value", ExitCode::usage, "plexus help"},
+    Meaning{"invalid_type", ExitCode::usage, "plexus help"},
+    Meaning{"missing_field", ExitCode::usage, "plexus help"},
+};
+
+ExitCode exit_code_of(int status)
 {
-    if (code == "unavailable") {
-        return ExitCode::no_device;
-    }
-    if (code == "device_lost" || code == "refused") {
-        return ExitCode::network;
-    }
     switch (status) {
     case 401:
     case 403: return ExitCode::not_allowed;
@@ -112,6 +128,19 @@ ExitCode exit_code_of(int status, std::string_view code)
     case 504: return ExitCode::timed_out;
     case 409: return ExitCode::conflict;
     default: return ExitCode::failed;
+    }
+}
+
+void add_meaning(Failure& failure)
+{
+    auto const found = std::ranges::find(meanings, failure.code, &Meaning::code);
+    if (found == meanings.end()) {
+        return;
+    }
+    failure.exit = found->exit;
+    failure.next = failure.next.empty() ? found->next : failure.next;
+    if (found->gives_reason) {
+        separate_reason(failure);
     }
 }
 
@@ -178,6 +207,14 @@ Task<Result<Outcome<Reply>>> wrapped(Task<Outcome<Reply>> task)
 
 }  // namespace
 
+void separate_reason(Failure& failure)
+{
+    if (auto const colon = failure.what.find(": "); failure.why.empty() && colon != std::string::npos) {
+        failure.why = failure.what.substr(colon + 2);
+        failure.what.resize(colon);
+    }
+}
+
 Failure failure_of(Reply const& reply)
 {
     auto code = boost::system::error_code{};
@@ -191,7 +228,8 @@ Failure failure_of(Reply const& reply)
         failure.what = error != nullptr ? text_of(object, "message") : text_of(object, "detail");
         failure.next = text_of(object, "next");
     }
-    failure.exit = exit_code_of(reply.status, failure.code);
+    failure.exit = exit_code_of(reply.status);
+    add_meaning(failure);
     return failure;
 }
 

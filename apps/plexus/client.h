@@ -51,4 +51,7 @@ private:
 /// What an answer that is not good says.
 Failure failure_of(Reply const& reply);
 
+/// "what: why" as two lines.
+void separate_reason(Failure& failure);
+
 }  // namespace plexus::cli

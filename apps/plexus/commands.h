@@ -52,4 +52,7 @@ Task<Outcome<>> remove_model(Context& context, RemoveOptions options);
 Task<Outcome<>> doctor(Context& context);
 Task<Outcome<>> show_version(Context& context);
 
+/// What the log of a daemon that could not start ends with.
+std::optional<Failure> last_start_failure(Paths const& paths);
+
 }  // namespace plexus::cli

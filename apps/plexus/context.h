@@ -23,4 +23,7 @@ struct Context {
 /// Runs `task` so that Ctrl-C ends it and not the program; nothing if that happened.
 Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> task);
 
+/// To be awaited after input was read: a Ctrl-C typed meanwhile takes effect here.
+Task<> let_interrupt_in(Context& context);
+
 }  // namespace plexus::cli

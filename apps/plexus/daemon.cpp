@@ -51,15 +51,15 @@ std::vector<char*> pointers(std::vector<std::string>& arguments)
     return list;
 }
 
-/// Starts the daemon in a session of its own, its words going to the log file. Gives the process id, or an errno below 0.
-int start_in_background(std::vector<std::string> arguments, std::filesystem::path const& log)
+/// Starts the daemon in a session of its own, its words going to `log`. Gives the process id, or an errno below 0.
+int start_in_background(std::vector<std::string> arguments, int log)
 {
     auto files = posix_spawn_file_actions_t{};
     auto attributes = posix_spawnattr_t{};
     ::posix_spawn_file_actions_init(&files);
     ::posix_spawnattr_init(&attributes);
     ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::posix_spawn_file_actions_adddup2(&files, log, STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
     auto process = pid_t{};
@@ -89,25 +89,29 @@ std::string text_after(std::filesystem::path const& file, std::streamoff place)
     return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-/// The three lines with which a daemon that cannot start explains itself.
+/// The three lines with which a daemon that cannot start explains itself, if `text` ends with them.
+std::optional<Failure> failure_at_end(std::string_view text)
+{
+    auto failure = Failure{ExitCode::failed, "daemon_failed", "", "", ""};
+    auto rest = text.substr(std::min(text.rfind("error: "), text.size()));
+    auto const labels = std::array{std::pair{"error: ", &failure.what}, std::pair{"  why: ", &failure.why},
+                                   std::pair{" next: ", &failure.next}};
+    for (auto const& [label, value] : labels) {
+        auto const line = rest.substr(0, rest.find('\n'));
+        if (!line.starts_with(label)) {
+            return std::nullopt;
+        }
+        *value = line.substr(std::string_view(label).size());
+        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    }
+    return rest.empty() ? std::optional(std::move(failure)) : std::nullopt;
+}
+
 Failure failure_in_log(std::string const& text, std::filesystem::path const& log)
 {
-    auto failure = Failure{ExitCode::failed, "daemon_failed", "The daemon ended while it was starting.",
-                           fmt::format("see {}", log.string()), "plexus serve"};
-    auto const after = [&](std::string_view label) -> std::string {
-        auto const place = text.rfind(label);
-        if (place == std::string::npos) {
-            return "";
-        }
-        auto const begin = place + label.size();
-        return text.substr(begin, text.find('\n', begin) - begin);
-    };
-    if (auto what = after("error: "); !what.empty()) {
-        failure.what = std::move(what);
-        failure.why = after("  why: ");
-        failure.next = after(" next: ");
-    }
-    return failure;
+    return failure_at_end(text).value_or(Failure{ExitCode::failed, "daemon_failed",
+                                                 "The daemon ended while it was starting.",
+                                                 fmt::format("see {}", log.string()), "plexus serve"});
 }
 
 Task<bool> is_ready(Context& context)
@@ -171,13 +175,18 @@ Task<Outcome<>> bring_up(Context& context, UpOptions options)
     if (co_await is_ready(context)) {
         co_return co_await report_running(context, true);
     }
-    auto code = std::error_code{};
-    std::filesystem::create_directories(context.paths.state, code);
-    std::filesystem::permissions(context.paths.state, std::filesystem::perms::owner_all, code);
-    auto const log = context.paths.log_file();
-    auto const size = std::filesystem::file_size(log, code);
-    auto const place = code ? std::streamoff{0} : static_cast<std::streamoff>(size);
+    constexpr unsigned private_folder = 0700;
+    auto const path = context.paths.log_file();
+    auto const made = context.env.disk().make_folders(path.parent_path(), private_folder);
+    auto const log = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (!made || log < 0) {
+        co_return failed(ExitCode::failed, "daemon_failed", "The daemon's log cannot be written.",
+                         made ? fmt::format("{}: {}", path.string(), std::strerror(errno)) : made.error().text,
+                         "set PLEXUS_HOME to a folder that is yours");
+    }
+    auto const place = static_cast<std::streamoff>(::lseek(log, 0, SEEK_END));
     auto const process = start_in_background(daemon_arguments(context, options), log);
+    ::close(log);
     if (process < 0) {
         co_return failed(ExitCode::failed, "daemon_failed", "The daemon could not be started.",
                          fmt::format("{}: {}", daemon_program().string(), std::strerror(-process)),
@@ -188,6 +197,14 @@ Task<Outcome<>> bring_up(Context& context, UpOptions options)
         co_return ready;
     }
     co_return co_await report_running(context, false);
+}
+
+std::optional<Failure> last_start_failure(Paths const& paths)
+{
+    constexpr auto tail = std::streamoff{4096};
+    auto code = std::error_code{};
+    auto const size = static_cast<std::streamoff>(std::filesystem::file_size(paths.log_file(), code));
+    return code ? std::nullopt : failure_at_end(text_after(paths.log_file(), std::max(size - tail, std::streamoff{0})));
 }
 
 Task<Outcome<>> serve(Context& context, UpOptions options)

@@ -42,6 +42,45 @@ CLI::App* subcommand(CLI::App& of, std::string const& name)
     return found == all.end() ? nullptr : *found;
 }
 
+std::vector<std::string> names_of(std::vector<CLI::App*> const& commands)
+{
+    auto names = std::vector<std::string>{};
+    for (auto const* each : commands) {
+        names.push_back(each->get_name());
+    }
+    return names;
+}
+
+/// "plexus device ls".
+std::string full_name(CLI::App& of)
+{
+    auto* const parent = of.get_parent();
+    return parent == nullptr ? of.get_name() : full_name(*parent) + " " + of.get_name();
+}
+
+std::unexpected<Failure> unknown_command(CLI::App& of, std::string const& word)
+{
+    auto const meant = nearest(word, names_of(subcommands(of)));
+    return failed(ExitCode::usage, "usage", fmt::format("There is no command '{}'.", word),
+                  meant.empty() ? "" : fmt::format("did you mean '{}'?", meant),
+                  meant.empty() ? full_name(of) + " --help" : full_name(of) + " " + meant);
+}
+
+std::unexpected<Failure> unknown_argument(CLI::App& of, std::string const& word)
+{
+    auto flags = std::vector<std::string>{};
+    for (auto* app = &of; app != nullptr; app = app->get_parent()) {
+        for (auto const* option : app->get_options()) {
+            if (!option->get_lnames().empty()) {
+                flags.push_back("--" + option->get_lnames().front());
+            }
+        }
+    }
+    auto const meant = word.starts_with('-') ? nearest(word.substr(0, word.find('=')), flags) : std::string();
+    return failed(ExitCode::usage, "usage", fmt::format("'{}' does not take '{}'.", full_name(of), word),
+                  meant.empty() ? "" : fmt::format("did you mean '{}'?", meant), full_name(of) + " --help");
+}
+
 /// The command line: what can be typed, and what then runs.
 class CommandLine {
 public:
@@ -64,7 +103,8 @@ private:
     void add_help();
     std::optional<Outcome<>> help();
     void print_help(CLI::App& of);
-    Outcome<> unknown(std::vector<std::string> const& arguments);
+    CLI::App& chosen();
+    Outcome<> not_understood(CLI::ParseError const& error);
 
     CLI::App app_{"Plexus joins your own devices into one private mesh that runs language models.", "plexus"};
     std::map<CLI::App*, std::vector<std::string>> examples_;
@@ -83,6 +123,7 @@ CommandLine::CommandLine()
     examples_[&app_] = {"plexus up", "plexus model import FILE.gguf", "plexus ask \"Name three colours\"",
                         "plexus invite"};
     app_.require_subcommand(0, 1);
+    app_.set_version_flag("--version", "plexus " PLEXUS_VERSION);
     add_global_flags();
     add_daemon_commands();
     add_talking_commands();
@@ -156,7 +197,8 @@ void CommandLine::add_mesh_commands()
     auto* const inviting = add(app_, "invite", "Let another device of yours in", {"plexus invite", "plexus invite --ttl 10m"},
                                [this](Context& context) { return invite(context, invite_); });
     inviting->add_option("--ttl", invite_.ttl, "How long it is valid: 90s, 5m, 1h");
-    inviting->add_option("--role", invite_.role, "owner, member, guest or sensor");
+    inviting->add_option("--role", invite_.role, "owner, member, guest or sensor")
+        ->check(CLI::IsMember({"owner", "member", "guest", "sensor"}));
     inviting->add_flag("--qr", invite_.qr, "Print the QR code in any case");
     inviting->add_flag("--no-wait", invite_.no_wait, "Do not wait for the device");
     auto* const joining = add(app_, "join", "Join the mesh of the device that made LINK", {"plexus join 'LINK'"},
@@ -185,6 +227,7 @@ void CommandLine::add_help()
 {
     auto* const helping = app_.add_subcommand("help", "Explain a command, or exit-codes");
     helping->add_option("topic", topic_, "A command, or exit-codes");
+    examples_[helping] = {"plexus help ask", "plexus help exit-codes"};
     helping->callback([this] { wants_help_ = true; });
 }
 
@@ -210,7 +253,7 @@ std::optional<Outcome<>> CommandLine::help()
     for (auto const& word : topic_) {
         auto* const next = subcommand(*current, word);
         if (next == nullptr) {
-            return unknown(topic_);
+            return unknown_command(*current, word);
         }
         current = next;
     }
@@ -219,53 +262,52 @@ std::optional<Outcome<>> CommandLine::help()
     return Outcome<>{};
 }
 
-Outcome<> CommandLine::unknown(std::vector<std::string> const& arguments)
+/// The command as far as it was understood.
+CLI::App& CommandLine::chosen()
 {
     auto* current = &app_;
-    for (auto const& word : arguments) {
-        if (word.starts_with('-')) {
-            continue;
-        }
-        if (auto* const next = subcommand(*current, word)) {
-            current = next;
-            continue;
-        }
-        auto names = std::vector<std::string>{};
-        for (auto const* each : subcommands(*current)) {
-            names.push_back(each->get_name());
-        }
-        auto const parent = current == &app_ ? std::string("plexus") : "plexus " + current->get_name();
-        auto const meant = nearest(word, names);
-        return failed(ExitCode::usage, "usage", fmt::format("There is no command '{}'.", word),
-                      meant.empty() ? "" : fmt::format("did you mean '{}'?", meant),
-                      meant.empty() ? parent + " --help" : parent + " " + meant);
+    while (!current->get_subcommands().empty()) {
+        current = current->get_subcommands().front();
     }
-    return failed(ExitCode::usage, "usage", "The command is not complete.", "", "plexus help");
+    return *current;
+}
+
+Outcome<> CommandLine::not_understood(CLI::ParseError const& error)
+{
+    auto& at = chosen();
+    auto const names = names_of(subcommands(at));
+    auto const left = app_.remaining(true);
+    auto const is_flag = [](std::string const& word) { return word.starts_with('-'); };
+    auto const word = std::ranges::find_if_not(left, is_flag);
+    if (!names.empty() && word != left.end()) {
+        return unknown_command(at, *word);
+    }
+    if (!left.empty()) {
+        return unknown_argument(at, left.front());
+    }
+    if (&at != &app_ && !names.empty()) {
+        return failed(ExitCode::usage, "usage", fmt::format("'{}' is not complete.", full_name(at)),
+                      fmt::format("it needs one of: {}", fmt::join(names, ", ")), full_name(at) + " --help");
+    }
+    return failed(ExitCode::usage, "usage", fmt::format("{}.", error.what()), "", full_name(at) + " --help");
 }
 
 std::optional<Outcome<>> CommandLine::parse(std::vector<std::string> arguments)
 {
-    auto const given = arguments;
+    auto const wants_json = std::ranges::find(arguments, "--json") != arguments.end();
     std::ranges::reverse(arguments);  // as CLI11 wants them
     try {
         app_.parse(arguments);
     } catch (CLI::CallForHelp const&) {
-        auto* current = &app_;
-        while (!current->get_subcommands().empty()) {
-            current = current->get_subcommands().front();
-        }
-        print_help(*current);
+        print_help(chosen());
+        return Outcome<>{};
+    } catch (CLI::CallForVersion const& version) {
+        std::cout << version.what() << '\n';
         return Outcome<>{};
     } catch (CLI::ParseError const& error) {
         // CLI11 knows flags only after it has parsed; a script that wants JSON gets its error in JSON all the same.
-        options.json = options.json || std::ranges::find(given, "--json") != given.end();
-        auto* const chosen = app_.get_subcommands().empty() ? nullptr : app_.get_subcommands().front();
-        auto const is_noun = chosen != nullptr && !subcommands(*chosen).empty();
-        if ((chosen == nullptr || is_noun) && !given.empty() && !given.back().starts_with('-')) {
-            return unknown(given);
-        }
-        auto const next = chosen == nullptr ? std::string("plexus help") : fmt::format("plexus help {}", chosen->get_name());
-        return failed(ExitCode::usage, "usage", fmt::format("{}.", error.what()), "", next);
+        options.json = options.json || wants_json;
+        return not_understood(error);
     }
     if (wants_help_) {
         return help();

@@ -1,3 +1,5 @@
+#include <set>
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
@@ -49,18 +51,17 @@ void print_qr(Terminal& terminal, std::string const& link, bool asked_for)
 }
 
 struct Waiting {
-    std::string invite_id;
     std::int64_t expires_milliseconds;
-    std::size_t devices;
+    std::set<std::string> known;  // ids of the devices that were there
 };
 
-Task<Outcome<std::size_t>> count_devices(Context& context)
+std::set<std::string> ids_of(json::value const& answer)
 {
-    auto const answer = co_await context.client.get("/api/v1/devices");
-    if (!answer) {
-        co_return std::unexpected(answer.error());
+    auto ids = std::set<std::string>{};
+    for (auto const& device : answer.at("devices").as_array()) {
+        ids.emplace(device.at("id").as_string());
     }
-    co_return answer->at("devices").as_array().size();
+    return ids;
 }
 
 /// Counts down until a device has come or the invite has ended.
@@ -76,11 +77,12 @@ Task<Outcome<>> wait_for_device(Context& context, Waiting waiting)
         if (!answer) {
             co_return std::unexpected(answer.error());
         }
-        auto const& devices = answer->at("devices").as_array();
-        if (devices.size() > waiting.devices) {
-            auto const name = std::string(devices.back().at("name").as_string());
-            context.terminal.say(fmt::format("{} has joined.", context.terminal.safe(name)));
-            co_return Outcome<>{};
+        for (auto const& device : answer->at("devices").as_array()) {
+            if (!waiting.known.contains(std::string(device.at("id").as_string()))) {
+                auto const name = std::string(device.at("name").as_string());
+                context.terminal.say(fmt::format("{} has joined.", context.terminal.safe(name)));
+                co_return Outcome<>{};
+            }
         }
         auto const left = (waiting.expires_milliseconds - now) / 1000;
         context.terminal.progress(fmt::format("Waiting for the device, valid for {}…", duration_text(left)));
@@ -97,7 +99,7 @@ Task<Outcome<>> invite(Context& context, InviteOptions options)
         co_return failed(ExitCode::usage, "usage", "The lifetime is not a time.", fmt::format("--ttl {}", options.ttl),
                          "plexus invite --ttl 5m");
     }
-    auto const devices = co_await count_devices(context);
+    auto const devices = co_await context.client.get("/api/v1/devices");
     if (!devices) {
         co_return std::unexpected(devices.error());
     }
@@ -120,7 +122,7 @@ Task<Outcome<>> invite(Context& context, InviteOptions options)
         co_return Outcome<>{};
     }
     auto const expires = answer->at("expires_unix_ms").to_number<std::int64_t>();
-    co_return co_await wait_for_device(context, {std::string(answer->at("id").as_string()), expires, *devices});
+    co_return co_await wait_for_device(context, {expires, ids_of(*devices)});
 }
 
 Task<Outcome<>> join(Context& context, std::string link)
@@ -131,6 +133,9 @@ Task<Outcome<>> join(Context& context, std::string link)
         auto failure = answer.error();
         if (failure.code == "unavailable") {
             failure.exit = ExitCode::network;
+            separate_reason(failure);
+        } else if (failure.code == "malformed") {
+            failure.exit = ExitCode::usage;
         }
         co_return std::unexpected(std::move(failure));
     }

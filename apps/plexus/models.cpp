@@ -67,7 +67,12 @@ private:
         } else if (type == "error") {
             auto reply = Reply{.status = event.at("status").to_number<int>(), .headers = {}, .body = std::string(line)};
             failure_ = failure_of(reply);
-            failure_->next = failure_->code == "out_of_space" ? "plexus model rm NAME" : "";
+            if (failure_->code == "malformed") {
+                separate_reason(*failure_);
+                failure_->next = "import another file; one that was downloaded may not be whole";
+            } else if (failure_->code == "conflict") {
+                failure_->next = "plexus model ls";
+            }
         }
     }
 
@@ -77,7 +82,7 @@ private:
         auto const total = std::max<std::uint64_t>(event.at("total_bytes").to_number<std::uint64_t>(), 1);
         auto const percent = done * 100 / total;
         auto const text = fmt::format("{} {}%", std::string_view(event.at("stage").as_string()), percent);
-        if (context_.terminal.talk_is_terminal()) {
+        if (context_.terminal.shows_progress()) {
             context_.terminal.progress(text);
         } else if (percent / 10 != last_tenth_) {
             last_tenth_ = percent / 10;
@@ -94,7 +99,7 @@ private:
 
 bool confirmed(Context& context, std::string const& name)
 {
-    context.terminal.write(fmt::format("Remove the model {} from this device? [y/N] ", name));
+    context.terminal.prompt(fmt::format("Remove the model {} from this device? [y/N] ", name));
     auto answer = std::string{};
     std::getline(std::cin, answer);
     return answer == "y" || answer == "Y" || answer == "yes";
@@ -136,7 +141,9 @@ Task<Outcome<>> remove_model(Context& context, RemoveOptions options)
             co_return failed(ExitCode::usage, "usage", "Removing a model needs your yes.",
                              "there is no terminal to ask on", fmt::format("plexus model rm {} --yes", options.name));
         }
-        if (!confirmed(context, options.name)) {
+        auto const is_confirmed = confirmed(context, options.name);
+        co_await let_interrupt_in(context);
+        if (!is_confirmed) {
             co_return failed(ExitCode::failed, "cancelled", "Nothing was removed.");
         }
     }

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
@@ -221,6 +223,27 @@ json::object token_check(Context& context)
                  fmt::format("chmod 600 {}", file.string()));
 }
 
+json::object data_check(Context& context)
+{
+    auto const& data = context.paths.data;
+    if (::access(data.c_str(), F_OK) != 0) {
+        return check("data", true, fmt::format("nothing in {} yet", data.string()), "");
+    }
+    auto const is_usable = ::access(data.c_str(), R_OK | W_OK | X_OK) == 0;
+    return check("data", is_usable,
+                 fmt::format("{} {}", data.string(), is_usable ? "is yours to write" : "cannot be written by you"),
+                 "make it yours, or set PLEXUS_HOME to another folder");
+}
+
+json::object daemon_check(Context& context, Outcome<json::value> const& answer)
+{
+    if (answer) {
+        return check("daemon", true, fmt::format("answers on {}", context.client.socket().string()), "");
+    }
+    auto const& failure = answer.error();
+    return check("daemon", false, fmt::format("{} {}", failure.what, failure.why), failure.next);
+}
+
 void print_check(Terminal& terminal, json::object const& each)
 {
     auto const is_good = each.at("good").as_bool();
@@ -237,16 +260,14 @@ void print_check(Terminal& terminal, json::object const& each)
 
 Task<Outcome<>> doctor(Context& context)
 {
-    auto checks = json::array{};
     auto const answer = co_await context.client.get("/api/v1/checks");
-    checks.emplace_back(check("daemon", answer.has_value(),
-                              answer ? fmt::format("answers on {}", context.client.socket().string())
-                                     : answer.error().what + " " + answer.error().why,
-                              "plexus up"));
+    auto checks = json::array{daemon_check(context, answer), data_check(context)};
     if (answer) {
         checks.emplace_back(token_check(context));
         auto const& inside = answer->at("checks").as_array();
         checks.insert(checks.end(), inside.begin(), inside.end());
+    } else if (auto const failure = last_start_failure(context.paths)) {
+        checks.emplace_back(check("last start", false, fmt::format("{} {}", failure->what, failure->why), failure->next));
     }
     auto const bad = std::ranges::count_if(checks, [](auto const& each) { return !each.at("good").as_bool(); });
     if (context.options.json) {
@@ -256,11 +277,9 @@ Task<Outcome<>> doctor(Context& context)
             print_check(context.terminal, each.as_object());
         }
     }
-    if (!answer) {
-        co_return std::unexpected(answer.error());
-    }
     if (bad > 0) {
-        co_return failed(ExitCode::failed, "unhealthy", fmt::format("{} of {} checks need you.", bad, checks.size()));
+        co_return failed(answer ? ExitCode::failed : answer.error().exit, answer ? "unhealthy" : answer.error().code,
+                         fmt::format("{} of {} checks need you.", bad, checks.size()));
     }
     co_return Outcome<>{};
 }

@@ -81,7 +81,9 @@ Terminal::Terminal(Options const& options)
       talk_is_terminal_(::isatty(STDERR_FILENO) == 1), input_is_terminal_(::isatty(STDIN_FILENO) == 1)
 {
     color_ = wants_color(options, output_is_terminal_);
-    unicode_ = locale_is_unicode() && variable("TERM") != "dumb";
+    auto const is_dumb = variable("TERM") == "dumb";
+    shows_progress_ = talk_is_terminal_ && !is_dumb;
+    unicode_ = locale_is_unicode() && !is_dumb;
     auto size = winsize{};
     if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
         columns_ = size.ws_col;
@@ -111,9 +113,15 @@ void Terminal::say(std::string_view text)
     write_to(stderr, fmt::format("{}\n", text));
 }
 
+void Terminal::prompt(std::string_view text)
+{
+    clear_progress();
+    write_to(stderr, text);
+}
+
 void Terminal::progress(std::string_view text)
 {
-    if (quiet_ || json_ || !talk_is_terminal_) {
+    if (quiet_ || json_ || !shows_progress_) {
         return;
     }
     write_to(stderr, fmt::format("\r\x1b[K{}", text.substr(0, static_cast<std::size_t>(columns_ - 1))));
@@ -190,12 +198,18 @@ void Terminal::table(std::vector<std::vector<std::string>> const& rows)
 
 std::string Terminal::safe(std::string_view text) const
 {
-    auto kept = std::string(text);
-    if (output_is_terminal_) {
-        std::erase_if(kept, [](char each) {
-            auto const code = static_cast<unsigned char>(each);
-            return (code < 0x20 && each != '\n' && each != '\t') || code == 0x7f;
-        });
+    if (!output_is_terminal_) {
+        return std::string(text);
+    }
+    auto kept = std::string{};
+    for (std::size_t index = 0; index < text.size(); ++index) {
+        auto const code = static_cast<unsigned char>(text[index]);
+        auto const after = index + 1 < text.size() ? static_cast<unsigned char>(text[index + 1]) : 0;
+        if (code == 0xc2 && after >= 0x80 && after < 0xa0) {
+            ++index;  // a C1 control: many terminals take U+009B for an escape
+        } else if ((code >= 0x20 && code != 0x7f) || code == '\n' || code == '\t') {
+            kept += text[index];
+        }
     }
     return kept;
 }

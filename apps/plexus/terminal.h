@@ -27,6 +27,7 @@ public:
     bool output_is_terminal() const { return output_is_terminal_; }
     bool talk_is_terminal() const { return talk_is_terminal_; }
     bool input_is_terminal() const { return input_is_terminal_; }
+    bool shows_progress() const { return shows_progress_; }
     bool speaks_unicode() const { return unicode_; }
     int columns() const { return columns_; }
     int rows() const { return rows_; }
@@ -36,6 +37,8 @@ public:
     void line(std::string_view text);
     /// Talk; nothing with --quiet or --json.
     void say(std::string_view text);
+    /// A question that waits for an answer on its line.
+    void prompt(std::string_view text);
     /// Talk that the next one replaces; on a terminal only.
     void progress(std::string_view text);
     void clear_progress();
@@ -55,6 +58,7 @@ private:
     bool quiet_;
     bool color_ = false;
     bool unicode_ = false;
+    bool shows_progress_ = false;
     bool output_is_terminal_;
     bool talk_is_terminal_;
     bool input_is_terminal_;
