@@ -118,10 +118,11 @@ LlamaAdapter::Answer LlamaAdapter::handle(std::string const& route, std::string 
         }
         answer.owner = std::make_shared<std::pair<decltype(request), decltype(response)>>(request, response);
         return answer;
-    } catch (std::invalid_argument const& exception) {
-        error = ERROR_TYPE_INVALID_REQUEST;
+    } catch (std::bad_alloc const& exception) {
         message = exception.what();
     } catch (std::exception const& exception) {
+        // Thrown before anything was computed: the request cannot be read, or not be put into the model's template.
+        error = ERROR_TYPE_INVALID_REQUEST;
         message = exception.what();
     }
     auto const description = format_error_response(message, error);

@@ -137,7 +137,7 @@ void CommandLine::add_global_flags()
     app_.add_flag("--json", options.json, "Print one JSON document, or JSON Lines for streams");
     app_.add_flag("-q,--quiet", options.quiet, "Print results and errors only");
     app_.add_flag("--no-color", options.no_color, "Print without colours");
-    app_.add_option("--color", options.color, "auto, always or never")
+    app_.add_option("--color", options.color, "When to print colours")
         ->check(CLI::IsMember({"auto", "always", "never"}));
     app_.add_option("--socket", options.socket, "The daemon's Unix socket");
     app_.add_option("--timeout", options.timeout_seconds, "Give up after this many seconds")->check(CLI::PositiveNumber);
@@ -197,7 +197,7 @@ void CommandLine::add_mesh_commands()
     auto* const inviting = add(app_, "invite", "Let another device of yours in", {"plexus invite", "plexus invite --ttl 10m"},
                                [this](Context& context) { return invite(context, invite_); });
     inviting->add_option("--ttl", invite_.ttl, "How long it is valid: 90s, 5m, 1h");
-    inviting->add_option("--role", invite_.role, "owner, member, guest or sensor")
+    inviting->add_option("--role", invite_.role, "What the device may do")
         ->check(CLI::IsMember({"owner", "member", "guest", "sensor"}));
     inviting->add_flag("--qr", invite_.qr, "Print the QR code in any case");
     inviting->add_flag("--no-wait", invite_.no_wait, "Do not wait for the device");
@@ -240,7 +240,7 @@ void CommandLine::print_help(CLI::App& of)
         }
         std::cout << '\n';
     }
-    std::cout << of.help();
+    std::cout << of.help(of.get_parent() == nullptr ? "" : full_name(*of.get_parent()));
 }
 
 std::optional<Outcome<>> CommandLine::help()

@@ -50,6 +50,14 @@ std::optional<double> number_of(json::value const& value)
     return code ? std::nullopt : std::optional(number);
 }
 
+std::string range_text(NumberRule const& rule, double number)
+{
+    if (rule.most >= unlimited) {
+        return number < rule.least ? fmt::format("at least {}", rule.least) : fmt::format("at most {}", rule.most);
+    }
+    return rule.least == rule.most ? fmt::format("{}", rule.most) : fmt::format("between {} and {}", rule.least, rule.most);
+}
+
 Check check_number(json::object const& body, NumberRule const& rule)
 {
     auto const* value = body.if_contains(rule.name);
@@ -64,9 +72,7 @@ Check check_number(json::object const& body, NumberRule const& rule)
         return wrong_type(rule.name, "a whole number");
     }
     if (*number < rule.least || *number > rule.most) {
-        auto const range = rule.most >= unlimited ? fmt::format("at least {}", rule.least)
-                                                  : fmt::format("between {} and {}", rule.least, rule.most);
-        return invalid_request(std::string(rule.name), fmt::format("'{}' must be {}.", rule.name, range));
+        return invalid_request(std::string(rule.name), fmt::format("'{}' must be {}.", rule.name, range_text(rule, *number)));
     }
     return std::nullopt;
 }
@@ -102,6 +108,18 @@ Check check_stop(json::object const& body)
     return std::nullopt;
 }
 
+/// Every text ends with the empty one, so to the engine it means: no answer. Clients mean: no stop.
+void drop_empty_stops(json::object& body)
+{
+    auto* stop = body.if_contains("stop");
+    if (stop != nullptr && stop->is_array()) {
+        auto& list = stop->get_array();
+        list.erase(std::remove(list.begin(), list.end(), json::value("")), list.end());
+    } else if (stop != nullptr && stop->get_string().empty()) {
+        body.erase("stop");
+    }
+}
+
 Check check_content(json::value const* content, std::string const& place)
 {
     if (content == nullptr || content->is_string() || content->is_null()) {
@@ -123,6 +141,20 @@ Check check_content(json::value const* content, std::string const& place)
     return std::nullopt;
 }
 
+std::string_view function_name(json::value const& tool)
+{
+    auto code = boost::system::error_code{};
+    auto const* name = tool.find_pointer("/function/name", code);
+    return name != nullptr && name->is_string() ? std::string_view(name->get_string()) : std::string_view();
+}
+
+/// True for a tool, or the call of one: {"type":"function","function":{"name":…}}.
+bool names_function(json::value const& tool)
+{
+    auto const* type = tool.is_object() ? tool.get_object().if_contains("type") : nullptr;
+    return type != nullptr && type->is_string() && type->get_string() == "function" && !function_name(tool).empty();
+}
+
 Check check_message(json::value& message, std::size_t index)
 {
     auto const place = fmt::format("messages[{}]", index);
@@ -140,8 +172,9 @@ Check check_message(json::value& message, std::size_t index)
                                                             "tool.", place));
     }
     auto const* calls = fields.if_contains("tool_calls");
-    if (calls != nullptr && !calls->is_array() && !calls->is_null()) {
-        return wrong_type(place + ".tool_calls", "an array");
+    if (calls != nullptr && !calls->is_null() &&
+        (!calls->is_array() || !std::ranges::all_of(calls->get_array(), names_function))) {
+        return wrong_type(place + ".tool_calls", "an array of calls of the type 'function' with a name");
     }
     if (fields.if_contains("content") == nullptr && calls == nullptr) {
         return invalid_request(place + ".content", fmt::format("'{}' has no content.", place), "missing_field");
@@ -179,10 +212,8 @@ Check check_tools(json::object const& body)
         if (!tools->is_array() || tools->get_array().size() > max_tools) {
             return wrong_type("tools", fmt::format("an array of at most {} tools", max_tools));
         }
-        for (auto const& tool : tools->get_array()) {
-            if (!tool.is_object()) {
-                return wrong_type("tools", "an array of objects");
-            }
+        if (!std::ranges::all_of(tools->get_array(), names_function)) {
+            return invalid_request("tools", "'tools' must hold tools of the type 'function' with a name.");
         }
     }
     if (auto const* choice = body.if_contains("tool_choice"); choice != nullptr && !choice->is_object()) {
@@ -195,13 +226,6 @@ Check check_tools(json::object const& body)
         }
     }
     return std::nullopt;
-}
-
-std::string_view function_name(json::value const& tool)
-{
-    auto code = boost::system::error_code{};
-    auto const* name = tool.find_pointer("/function/name", code);
-    return name != nullptr && name->is_string() ? std::string_view(name->get_string()) : std::string_view();
 }
 
 /// The engine knows no choice by name: the one tool that is named and "required" mean the same.
@@ -345,6 +369,7 @@ std::expected<ChatRequest, Problem> parse_chat_request(std::string_view text)
         }
     }
     clamp_counts(body);
+    drop_empty_stops(body);
     auto request = ChatRequest{};
     if (auto problem = take_stream_options(body, request)) {
         return std::unexpected(std::move(*problem));

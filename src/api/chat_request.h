@@ -18,8 +18,8 @@ struct ChatRequest {
     bool stream = false;
     bool include_usage = false;
     /// The client's body with `stream` and `stream_options.include_usage` set, null fields dropped, the role
-    /// `developer` written as `system`, counts clamped to what the engine can hold, and a tool chosen by name left
-    /// alone and "required"; everything else as it came.
+    /// `developer` written as `system`, counts clamped to what the engine can hold, empty stops dropped, and a tool
+    /// chosen by name left alone and "required"; everything else as it came.
     std::string task_body;
 };
 

@@ -117,7 +117,7 @@ TEST_CASE("chat: the task streams and reports usage whatever the client asked fo
     auto fixture = ApiFixture();
     fixture.answers.steps = {finished()};
 
-    fixture.ask(chat(R"("temperature":0,"seed":7,"stop":["\n"],"max_tokens":32000,"tools":[{"type":"function"}],"mine":1)"));
+    fixture.ask(chat(R"("temperature":0,"seed":7,"stop":["\n"],"max_tokens":32000,"tools":[{"type":"function","function":{"name":"find"}}],"mine":1)"));
 
     REQUIRE(fixture.answers.tasks.size() == 1);
     auto const body = json::parse(fixture.answers.tasks[0].body);
@@ -143,6 +143,18 @@ TEST_CASE("chat: more tokens than any context holds mean all that there are")
     CHECK(body.at("max_tokens") == 2147483647);
     CHECK(body.at("max_completion_tokens") == 2147483647);
     CHECK(body.at("top_k") == 2147483647);
+}
+
+TEST_CASE("chat: an empty stop stops nothing")
+{
+    auto fixture = ApiFixture();
+    fixture.answers.steps = {finished()};
+
+    CHECK(fixture.ask(chat(R"("stop":["","x",""])")).status == 200);
+    CHECK(fixture.ask(chat(R"("stop":"")")).status == 200);
+
+    CHECK(json::parse(fixture.answers.tasks.at(0).body).at("stop") == json::array{"x"});
+    CHECK(!json::parse(fixture.answers.tasks.at(1).body).as_object().contains("stop"));
 }
 
 TEST_CASE("chat: a tool chosen by name is the only one and required")
@@ -311,7 +323,11 @@ TEST_CASE("chat: a wrong body is refused at the edge with the field at fault")
     refused(with(R"("stream":"yes")"), "stream");
     refused(with(R"("stream_options":{"include_usage":true})"), "stream_options");
     refused(with(R"("stream":true,"stream_options":7)"), "stream_options");
+    refused(with(R"("seed":9223372036854775808)"), "seed");
     refused(with(R"("tools":{})"), "tools");
+    refused(with(R"("tools":[{}])"), "tools");
+    refused(with(R"("tools":[{"type":"web_search","function":{"name":"find"}}])"), "tools");
+    refused(R"({"model":"m","messages":[{"role":"assistant","tool_calls":[5]}]})", "messages[0].tool_calls");
     refused(with(R"("tool_choice":"maybe")"), "tool_choice");
     refused(with(R"("response_format":{"type":"xml"})"), "response_format");
     CHECK(fixture.answers.tasks.empty());

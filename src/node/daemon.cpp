@@ -62,7 +62,7 @@ private:
         }
         if (!lock) {
             return Failure{"The files of this device cannot be written.", lock.error().text,
-                           next_step_for(lock.error(), paths.state)};
+                           "make them yours to write, or set PLEXUS_HOME to a folder that is"};
         }
         lock_.emplace(std::move(*lock));
         if (auto failure = open_device()) {
