@@ -13,8 +13,9 @@ using namespace asio::experimental::awaitable_operators;
 
 constexpr std::size_t read_bytes = 16 << 10;
 constexpr std::size_t max_unread_bytes = 64 << 10;  // what may wait between the socket and the parser
-constexpr std::size_t max_discarded_bytes = 1 << 20;
-constexpr auto linger = std::chrono::seconds(1);  // so that a refused client still reads why
+// A refused client that is still sending reads why only when it has been let finish.
+constexpr std::size_t max_discarded_bytes = 64 << 20;
+constexpr auto linger = std::chrono::seconds(2);
 constexpr auto accept_pause = std::chrono::milliseconds(200);  // out of descriptors: do not spin
 
 /// One connection: a task that reads into a buffer and one that answers, whichever ends first ends both.
@@ -226,12 +227,13 @@ Task<> Connection::refuse(Response response)
         co_return;
     }
     auto const deadline = env_.deadline_in(linger);
+    auto const over = Alarm(env_, deadline.at(), [this] { changed_.notify(); });
     std::size_t discarded = 0;
     while (!ended_ && discarded < max_discarded_bytes && !deadline.passed(env_.now())) {
         discarded += unread_.size();
         unread_.clear();
         changed_.notify();
-        co_await sleep_for(env_, std::chrono::milliseconds(20));
+        co_await changed_.wait();
     }
 }
 

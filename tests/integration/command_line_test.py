@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: help, exit codes, errors, odd places and settings. No model needed."""
+"""The programs as a person or a script meets them: help, exit codes, errors, odd places and settings. No model needed."""
 import json
 import os
 import pathlib
@@ -193,6 +193,16 @@ class WithDaemon(unittest.TestCase):
                     self.assertEqual(path.stat().st_mode & 0o077, 0, path)
             finally:
                 device.plexus("down")
+
+    def test_a_client_that_sends_too_much_reads_why(self):
+        with devices("solo") as (device,):
+            device.start()
+            for length, token, status in ((32 << 20, device.token, 413), (7 << 20, "plx-wrong", 401)):
+                connection = device.connect()
+                headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+                connection.request("POST", "/v1/chat/completions", bytes(length), headers)
+                self.assertEqual(connection.getresponse().status, status)
+                connection.close()
 
     def test_documents_for_scripts_have_a_schema(self):
         with devices("solo") as (device,):
