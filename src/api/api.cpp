@@ -193,6 +193,11 @@ std::optional<Response> Api::refusal(Request const& head, Door door)
     return shaped(head.path(), problem);
 }
 
+std::vector<Header> Api::common_headers(Request const& head, Door door)
+{
+    return cross_origin_headers(head, door, state_->options.guard);
+}
+
 Response Api::malformed(int status, std::string_view why)
 {
     state_->metrics.count_request("malformed", status);
@@ -223,6 +228,11 @@ Task<int> Api::State::route(Request const& request, std::string const& path, Exc
     if (path == "/metrics" && request.method == "GET") {
         label = path;
         co_return co_await show_metrics(exchange);
+    }
+    if (is_preflight(request)) {
+        label = "preflight";
+        std::ignore = co_await exchange.respond(with_common_headers({204, {}, ""}));
+        co_return 204;
     }
     auto const method = request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
     auto allowed = std::string{};

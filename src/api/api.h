@@ -30,6 +30,7 @@ public:
     Task<> stop();
 
     std::optional<Response> refusal(Request const& head, Door door) override;
+    std::vector<Header> common_headers(Request const& head, Door door) override;
     Task<> serve(Request request, Exchange& exchange) override;
     Response malformed(int status, std::string_view why) override;
 

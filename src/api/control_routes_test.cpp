@@ -148,6 +148,34 @@ TEST_CASE("api: every response carries the security headers and an id, none a cr
     }
 }
 
+TEST_CASE("api: a page of an approved origin is told that it may ask and read, others nothing")
+{
+    auto options = ApiOptions{};
+    options.guard.origins = {"https://app.example"};
+    auto fixture = ApiFixture(1, options);
+    auto const question = [](std::string_view origin) {
+        return fmt::format("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost:7597\r\nOrigin: {}\r\n"
+                           "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,x-some\r\n"
+                           "Connection: close\r\n\r\n",
+                           origin);
+    };
+
+    auto const granted = fixture.ask(question("https://app.example"));
+    auto const refused = fixture.ask(question("https://evil.example"));
+    auto text = request("GET", "/v1/models");
+    auto const read = fixture.ask(text.insert(text.find("Connection"), "Origin: https://app.example\r\n"));
+
+    CHECK(granted.status == 204);
+    CHECK(granted.header("access-control-allow-origin") == "https://app.example");
+    CHECK(granted.header("access-control-allow-headers") == "authorization,x-some");
+    CHECK(granted.header("access-control-allow-credentials").empty());
+    CHECK(granted.header("vary") == "Origin");
+    CHECK(refused.status == 403);
+    CHECK(refused.header("access-control-allow-origin").empty());
+    CHECK(read.status == 200);
+    CHECK(read.header("access-control-allow-origin") == "https://app.example");
+}
+
 TEST_CASE("api: readiness follows the device, HEAD has no body")
 {
     auto fixture = ApiFixture();

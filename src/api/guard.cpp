@@ -79,11 +79,11 @@ std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules con
                             "Add its origin to api.origins in the configuration if you trust it."};
     }
     auto const site = head.header("sec-fetch-site");
-    if (site && *site == "cross-site" && changes_state(head.method)) {
+    if (site && *site == "cross-site" && !head.header("origin") && changes_state(head.method)) {
         return GuardRefusal{RefusalReason::cross_site, 403, "Another web site may not change anything here.",
                             "Open the page of the daemon itself."};
     }
-    auto const is_open = head.path() == "/healthz" || head.path() == "/readyz";
+    auto const is_open = head.path() == "/healthz" || head.path() == "/readyz" || is_preflight(head);
     if (door == Door::loopback && !is_open && !has_token(head, rules.token)) {
         return GuardRefusal{RefusalReason::token, 401, "The request carries no valid API token.",
                             "Send 'Authorization: Bearer TOKEN' with the token in the file api-token."};
@@ -93,6 +93,29 @@ std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules con
                             "Send 'Content-Type: application/json'."};
     }
     return std::nullopt;
+}
+
+bool is_preflight(Request const& head)
+{
+    return head.method == "OPTIONS" && head.header("origin") && head.header("access-control-request-method");
+}
+
+std::vector<Header> cross_origin_headers(Request const& head, Door door, GuardRules const& rules)
+{
+    auto const origin = head.header("origin");
+    if (!origin || !is_own_host(head, door, rules.port) || !is_approved_origin(*origin, door, rules)) {
+        return {};
+    }
+    auto headers = std::vector<Header>{{"access-control-allow-origin", std::string(*origin)},
+                                       {"access-control-expose-headers", "plexus-route, plexus-model-digest, x-request-id"},
+                                       {"vary", "Origin"}};
+    if (is_preflight(head)) {
+        headers.push_back({"access-control-allow-methods", "GET, POST, DELETE"});
+        headers.push_back({"access-control-allow-headers",
+                           std::string(head.header("access-control-request-headers").value_or("authorization, content-type"))});
+        headers.push_back({"access-control-max-age", "600"});
+    }
+    return headers;
 }
 
 }  // namespace plexus::api

@@ -30,7 +30,13 @@ struct GuardRefusal {
 /// Checks Host, Origin, Sec-Fetch-Site, token and content type of a request head, in this order, before routing.
 ///
 /// On the Unix socket the file mode stands for the token, and no browser can come in, so any Origin is refused.
-/// The paths /healthz and /readyz need no token.
+/// The paths /healthz and /readyz need no token, nor does a preflight. An approved origin may come from another site.
 std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules const& rules);
+
+/// A browser's question whether a page of that origin may send a request; answered without a token, since it carries none.
+bool is_preflight(Request const& head);
+
+/// The header fields that let the page of an approved origin read the answer; none for other requests.
+std::vector<Header> cross_origin_headers(Request const& head, Door door, GuardRules const& rules);
 
 }  // namespace plexus::api

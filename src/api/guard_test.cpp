@@ -160,3 +160,14 @@ TEST_CASE("guard: without a token in the rules nobody gets in")
     CHECK(check(make_request({"localhost:7597", true}, {std::nullopt, true}, {"GET", ""}, "Bearer "), Door::loopback, open)
               ->status == 401);
 }
+
+TEST_CASE("guard: a page of an approved origin may change things from another site, with the token")
+{
+    auto request = make_request({"localhost:7597", true}, {"http://tool.example:3000", true}, {"POST", "application/json"},
+                                fmt::format("Bearer {}", secret));
+    request.headers.push_back({"sec-fetch-site", "cross-site"});
+
+    CHECK(!check(request, Door::loopback, rules()));
+    request.headers[1].value = "https://evil.example";
+    CHECK(check(request, Door::loopback, rules())->reason == RefusalReason::origin);
+}

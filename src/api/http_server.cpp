@@ -64,6 +64,7 @@ private:
     Duration patience() const;
     std::string new_request_id() { return "req_" + to_hex(env_.random("api").bytes(12)); }
     void begin_exchange();
+    void add_common(Response& response) const;
 
     Env& env_;
     Handler& handler_;
@@ -77,6 +78,7 @@ private:
     Signal changed_;
 
     std::string request_id_;
+    std::vector<Header> common_headers_;
     bool keep_alive_ = true;
     bool begun_ = false;
     bool finished_ = false;
@@ -184,6 +186,7 @@ void Connection::begin_exchange()
 {
     auto const& head = parser_.request();
     request_id_ = new_request_id();
+    common_headers_ = handler_.common_headers(head, door_);
     keep_alive_ = head.keep_alive;
     framing_ = head.is_http_1_1 ? Framing::chunked : Framing::close;
     without_body_ = head.method == "HEAD";
@@ -218,6 +221,7 @@ Task<> Connection::refuse(Response response)
     keep_alive_ = false;
     if (request_id_.empty() || begun_) {
         request_id_ = new_request_id();
+        common_headers_.clear();  // those of the request before
     }
     begun_ = false;
     if (auto const sent = co_await respond(std::move(response)); !sent) {
@@ -243,11 +247,17 @@ Task<Result<void>> Connection::send(std::span<ByteView const> parts)
     co_return co_await socket_->write_gathered(parts);
 }
 
+void Connection::add_common(Response& response) const
+{
+    response.headers.push_back({"x-request-id", request_id_});
+    response.headers.insert(response.headers.end(), common_headers_.begin(), common_headers_.end());
+}
+
 Task<Result<void>> Connection::respond(Response response)
 {
     PLEXUS_ASSERT(!begun_);
     begun_ = true;
-    response.headers.push_back({"x-request-id", request_id_});
+    add_common(response);
     auto const head = head_text(response, Framing::length, keep_alive_);
     auto const body = without_body_ ? ByteView{} : as_view(response.body);
     auto const parts = std::array{as_view(head), body};
@@ -261,7 +271,7 @@ Task<Result<void>> Connection::start(Response head)
 {
     PLEXUS_ASSERT(!begun_);
     begun_ = true;
-    head.headers.push_back({"x-request-id", request_id_});
+    add_common(head);
     auto const text = head_text(head, framing_, keep_alive_);
     auto const parts = std::array{as_view(text)};
     co_return co_await send(parts);

@@ -41,6 +41,9 @@ public:
     /// Called with the head before a byte of the body is kept. A response refuses the request and ends the connection.
     virtual std::optional<Response> refusal(Request const& head, Door door) = 0;
 
+    /// Header fields for every answer to this request.
+    virtual std::vector<Header> common_headers(Request const& head, Door door) = 0;
+
     /// Answers the request. Cancelled when the client goes away.
     virtual Task<> serve(Request request, Exchange& exchange) = 0;
 
