@@ -228,6 +228,11 @@ Task<Result<std::unique_ptr<Socket>>> RealNetwork::connect(Endpoint to, Deadline
             }
         });
     }
+    // Its timer may have fired already, and be about to tell, when the task is cancelled.
+    struct Over {
+        std::shared_ptr<bool> expired;
+        ~Over() { *expired = true; }
+    } const over{expired};
     auto const code = co_await connect_socket(socket, asio::ip::tcp::endpoint(to.address, to.port));
     auto const too_late = std::exchange(*expired, true);
     if (too_late) {
