@@ -597,6 +597,11 @@ TEST_CASE("identify: the vector is read, and what is over a limit is refused")
     CHECK(identify.agent == "plexus-mesh/0.1.0");
     CHECK(stream::frame_message(encode(identify)) == framed);
 
+    auto shown = Identify{};
+    CHECK(merge(shown, encode(Identify{.agent = "a\x1b[2Jb\n" + std::string(1000, 'c')})));
+    CHECK(shown.agent.starts_with("a[2Jbccc"));
+    CHECK(shown.agent.size() == max_agent_bytes);
+
     auto many = Identify{.protocols = std::vector<std::string>(max_identify_protocols + 1, "/x")};
     auto target = Identify{};
     CHECK(merge(target, encode(many)).error().kind == ErrorKind::too_large);

@@ -1,5 +1,6 @@
 #include "host/identify.h"
 
+#include "base/text.h"
 #include "multiformats/protobuf.h"
 #include "stream/messages.h"
 
@@ -41,8 +42,8 @@ Result<void> merge_field(Identify& identify, ProtobufField const& field)
             identify.observed_address = std::move(*address);
         }
         break;
-    case protocol_version: identify.protocol_version = as_text(field.bytes).substr(0, max_agent_bytes); break;
-    case agent_version: identify.agent = as_text(field.bytes).substr(0, max_agent_bytes); break;
+    case protocol_version: identify.protocol_version = printable_utf8(as_text(field.bytes), max_agent_bytes); break;
+    case agent_version: identify.agent = printable_utf8(as_text(field.bytes), max_agent_bytes); break;
     default: break;
     }
     return {};
