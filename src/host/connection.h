@@ -60,6 +60,8 @@ public:
     std::string agent;
     std::vector<std::string> protocols;  ///< from identify
     bool identified = false;
+    bool has_news = false;       ///< a push of ours waits to be sent
+    std::size_t news_heard = 0;  ///< pushes of the other side that are being read
 
 private:
     struct StreamState {

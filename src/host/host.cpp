@@ -18,6 +18,8 @@ constexpr std::size_t max_dials_at_once = 8;  // to one peer
 constexpr auto dial_stagger = std::chrono::milliseconds(250);
 constexpr auto dial_limit = std::chrono::seconds(15);
 constexpr auto identify_limit = std::chrono::seconds(5);
+constexpr auto news_pause = std::chrono::milliseconds(100);  // several changes at a time are told together
+constexpr std::size_t max_news_heard = 4;                    // pushes at a time on a connection
 constexpr auto accept_pause = std::chrono::milliseconds(50);
 
 struct Handler {
@@ -606,7 +608,16 @@ Task<> HostImpl::serve_identify(std::unique_ptr<Stream> stream)
 
 Task<> HostImpl::serve_identify_push(std::unique_ptr<Stream> stream)
 {
+    struct Heard {
+        Connection& connection;
+        explicit Heard(Connection& from) : connection(from) { ++connection.news_heard; }
+        ~Heard() { --connection.news_heard; }
+    };
     auto& connection = static_cast<HostStream&>(*stream).connection();
+    auto const heard = Heard(connection);
+    if (connection.news_heard > max_news_heard) {
+        co_return;
+    }
     auto const deadline = env_.deadline_in(identify_limit);
     auto const identify = co_await with_deadline(env_, deadline, read_identify(*stream));
     if (identify) {
@@ -638,7 +649,8 @@ void HostImpl::push_identity()
     for (auto const& [id, connection] : connections_) {
         auto const& spoken = connection->protocols;
         if (connection->admission() == Admission::member &&
-            std::ranges::find(spoken, identify_push_protocol) != spoken.end()) {
+            std::ranges::find(spoken, identify_push_protocol) != spoken.end() &&
+            !std::exchange(connection->has_news, true)) {
             connection->tasks().spawn("push identity to " + connection->peer().short_text(),
                                       push_identity_to(connection));
         }
@@ -647,6 +659,8 @@ void HostImpl::push_identity()
 
 Task<> HostImpl::push_identity_to(ConnectionHandle connection)
 {
+    co_await sleep_for(env_, news_pause);
+    connection->has_news = false;
     auto const id = connection->open();
     if (!id) {
         co_return;

@@ -181,6 +181,23 @@ TEST_CASE("hostile peer: an identify push over its limit changes nothing and cos
     attack.run(task());
 }
 
+TEST_CASE("hostile peer: identify pushes that never end are few at a time")
+{
+    auto attack = Attack{};
+    auto task = [&]() -> Task<> {
+        co_await attack.shake_hands();
+        auto const begun = concatenate({proposal("/ipfs/id/push/1.0.0"), from_hex("8040").value(), Bytes(100)});
+        for (muxer::StreamId stream = 1; stream < 41; stream += 2) {
+            CHECK(co_await attack.send(opening(stream, begun)));
+        }
+        co_await sleep_for(attack.peer_env, 1s);
+        CHECK(attack.streams() <= own_streams + 4);
+        co_await sleep_for(attack.peer_env, 6s);
+        CHECK(attack.streams() <= own_streams);
+    };
+    attack.run(task());
+}
+
 TEST_CASE("hostile peer: a storm of streams that are reset at once leaves no stream and no task")
 {
     auto attack = Attack{};
