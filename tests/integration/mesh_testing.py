@@ -188,8 +188,8 @@ def network(*names: str):
 def capture(namespace: str, interface: str):
     """Records all traffic of an interface; gives an object whose `bytes` are the file after the block."""
     file = pathlib.Path(tempfile.mkstemp(prefix="plexus-capture-", suffix=".pcap")[1])
-    process = subprocess.Popen(["ip", "netns", "exec", namespace, "tcpdump", "-i", interface, "-U", "-s", "0", "-w",
-                                str(file), "tcp"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["ip", "netns", "exec", namespace, "tcpdump", "-i", interface, "--immediate-mode", "-U",
+                                "-s", "0", "-w", str(file), "tcp"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while "listening on" not in process.stderr.readline():
         assert process.poll() is None, "tcpdump does not run"
