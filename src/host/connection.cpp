@@ -53,8 +53,8 @@ Connection::Connection(Env& env, std::uint64_t id, Secured secured, Admission ad
       session_(secured.role == security::Role::initiator ? muxer::Side::dialer : muxer::Side::listener,
                session_limits(limits), *this),
       max_streams_(2 * limits.inbound_streams_per_connection), max_stranger_streams_(limits.streams_per_stranger),
-      scope_(std::move(scope)), raw_output_(std::move(secured.first_output)),
-      received_(receive_buffer), writable_(env.executor()), ended_(env.executor()), tasks_(env.executor())
+      scope_(std::move(scope)), raw_output_(std::move(secured.first_output)), received_(receive_buffer),
+      writable_(env.executor()), ended_(env.executor()), tasks_(env.executor())
 {
     PLEXUS_ASSERT(secured.received.size() <= received_.size());
     std::memcpy(received_.data(), secured.received.data(), secured.received.size());

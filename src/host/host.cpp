@@ -389,7 +389,8 @@ std::shared_ptr<Dial> HostImpl::start_dial(PeerId const& peer, std::vector<Multi
 }
 
 /// Begins with the next address after a while, or at once when those before have failed.
-Task<> HostImpl::attempt_all(std::shared_ptr<Dial> dial, PeerId peer, std::vector<Endpoint> addresses, Deadline deadline)
+Task<> HostImpl::attempt_all(std::shared_ptr<Dial> dial, PeerId peer, std::vector<Endpoint> addresses,
+                             Deadline deadline)
 {
     struct Ending {
         HostImpl& host;

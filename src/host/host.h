@@ -102,8 +102,8 @@ public:
     /// connected are told of a new protocol, as of a new address.
     virtual void handle(std::string protocol, Admission least, StreamHandler handler) = 0;
 
-    /// Makes sure there is a connection to `peer`: an existing one, else dials `addresses` in their order, a few at once:
-    /// the next one after a moment, or as soon as those before have failed.
+    /// Makes sure there is a connection to `peer`: an existing one, else dials `addresses` in their order, a few at a
+    /// time: the next one after a moment, or as soon as those before have failed.
     /// Errors: `timed_out`, `refused`, `unavailable`, `not_allowed` (gater or wrong peer).
     virtual Task<Result<void>> connect(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline) = 0;
 
@@ -112,7 +112,7 @@ public:
     /// Errors: as connect; `refused` if identify told already; `unavailable` over a limit.
     virtual Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline) = 0;
 
-    /// `addresses`, best first, come before those that are remembered already; the last ones are forgotten over a limit.
+    /// `addresses`, best first, come before those that are remembered already; over a limit the last ones are forgotten.
     virtual void remember_addresses(PeerId const& peer, std::vector<Multiaddr> addresses) = 0;
     virtual std::vector<Multiaddr> remembered_addresses(PeerId const& peer) const = 0;
 

@@ -453,7 +453,8 @@ TEST_CASE("host: strangers are few, have few streams, and are shown out after a 
         auto streams = std::vector<std::unique_ptr<Stream>>{};
         auto served = 0U;
         for (auto count = 0U; count < 3 * options.limits.streams_per_stranger; ++count) {
-            streams.push_back((co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/pair/1", mesh.soon())).value());
+            streams.push_back(
+                (co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/pair/1", mesh.soon())).value());
             auto const written = co_await streams.back()->write(as_view("x"));
             auto buffer = Bytes(1);
             auto const read = co_await streams.back()->read_some(buffer);
@@ -520,7 +521,9 @@ TEST_CASE("host: remembered addresses keep their order, what is told last first,
     auto mesh = Mesh{};
     auto task = [&]() -> Task<> {
         auto const peer = mesh.right->local_peer();
-        auto const at = [](int port) { return Multiaddr::from_tcp({asio::ip::make_address("192.0.2.1"), static_cast<std::uint16_t>(port)}); };
+        auto const at = [](int port) {
+            return Multiaddr::from_tcp({asio::ip::make_address("192.0.2.1"), static_cast<std::uint16_t>(port)});
+        };
         mesh.left->remember_addresses(peer, {at(1), at(2)});
         mesh.left->remember_addresses(peer, {at(3), at(2).with_peer(peer)});
         CHECK(mesh.left->remembered_addresses(peer) == std::vector{at(3), at(2), at(1)});
@@ -551,7 +554,9 @@ TEST_CASE("identify: a connected member is told of new addresses and protocols, 
         CHECK(std::ranges::find(known, added) != known.end());
         CHECK(co_await mesh.left->open_stream(mesh.right->local_peer(), "/test/new/1", mesh.soon()));
 
-        auto push = (co_await mesh.right->open_stream(mesh.left->local_peer(), std::string(identify_push_protocol), mesh.soon())).value();
+        auto push = (co_await mesh.right->open_stream(mesh.left->local_peer(), std::string(identify_push_protocol),
+                                                      mesh.soon()))
+                        .value();
         auto const nothing = stream::frame_message(Bytes{});
         CHECK(co_await push->write(nothing));
         CHECK(co_await push->close_write());

@@ -43,10 +43,22 @@ public:
         return unread_ + bytes <= most_unread_ && (!around_ || around_->has_room_for(bytes));
     }
 
-    void add_stream() { for_each([](Scope& scope) { ++scope.streams_; }); }
-    void remove_stream() { for_each([](Scope& scope) { --scope.streams_; }); }
-    void add_unread(std::uint64_t bytes) { for_each([bytes](Scope& scope) { scope.unread_ += bytes; }); }
-    void remove_unread(std::uint64_t bytes) { for_each([bytes](Scope& scope) { scope.unread_ -= bytes; }); }
+    void add_stream()
+    {
+        for_each([](Scope& scope) { ++scope.streams_; });
+    }
+    void remove_stream()
+    {
+        for_each([](Scope& scope) { --scope.streams_; });
+    }
+    void add_unread(std::uint64_t bytes)
+    {
+        for_each([bytes](Scope& scope) { scope.unread_ += bytes; });
+    }
+    void remove_unread(std::uint64_t bytes)
+    {
+        for_each([bytes](Scope& scope) { scope.unread_ -= bytes; });
+    }
 
 private:
     template <typename Change>

@@ -219,10 +219,10 @@ TEST_CASE("inference: models that are not here are asked for again and again, an
 TEST_CASE("inference: what an engine gives as its reason can be shown")
 {
     auto device = Device([](Env&, ByteStream& channel, ProcessOptions) -> Task<int> {
-        std::ignore = co_await send(channel, EngineFrameType::refused, 0, "no\x1b[2J\nroom\xff" + std::string(100'000, 'x'));
+        std::ignore = co_await send(channel, EngineFrameType::refused, 0,
+                                    "no\x1b[2J\nroom\xff" + std::string(100'000, 'x'));
         auto buffer = Bytes(100);
-        while ((co_await channel.read_some(buffer)).value_or(0) > 0) {
-        }
+        while ((co_await channel.read_some(buffer)).value_or(0) > 0) {}
         co_return 3;
     });
     auto task = [&]() -> Task<> {

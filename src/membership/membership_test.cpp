@@ -440,7 +440,8 @@ TEST_CASE("membership: what members say of another's addresses never drives out 
             auto& hint = message.hints.emplace_back(AddressHint{.device = mesh.c.id(), .addresses = {}});
             for (auto count = 0; count < 8; ++count) {
                 auto const port = static_cast<std::uint16_t>(1 + 8 * round + count);
-                hint.addresses.push_back(multiformats::Multiaddr::from_tcp({asio::ip::make_address("192.0.2.9"), port}));
+                hint.addresses.push_back(
+                    multiformats::Multiaddr::from_tcp({asio::ip::make_address("192.0.2.9"), port}));
             }
             CHECK(co_await say(mesh.b, mesh.a, membership_protocol, encode(message)));
         }
@@ -465,7 +466,8 @@ TEST_CASE("membership: a member holds a few exchanges at a time, however many it
         auto streams = std::vector<std::unique_ptr<host::Stream>>{};
         auto const cut_off = from_hex("ffff7f").value();
         for (auto count = 0; count < 8; ++count) {
-            streams.push_back((co_await mesh.b.host->open_stream(mesh.a.id(), membership_protocol, mesh.b.soon())).value());
+            streams.push_back(
+                (co_await mesh.b.host->open_stream(mesh.a.id(), membership_protocol, mesh.b.soon())).value());
             CHECK(co_await streams.back()->write(cut_off));
         }
         auto refused = 0;
@@ -478,7 +480,8 @@ TEST_CASE("membership: a member holds a few exchanges at a time, however many it
         CHECK(refused == 4);
         streams.clear();
         co_await mesh.wait(1s);
-        auto const greeting = SyncMessage{.mesh = mesh.a.membership->mesh_id(), .heads = {}, .entries = {}, .hints = {}};
+        auto const greeting = SyncMessage{
+            .mesh = mesh.a.membership->mesh_id(), .heads = {}, .entries = {}, .hints = {}};
         CHECK(co_await say(mesh.b, mesh.a, membership_protocol, encode(greeting)));
     };
     mesh.run(task());

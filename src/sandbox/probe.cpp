@@ -129,8 +129,7 @@ std::vector<Attempt> file_attempts(Surroundings const& surroundings)
         attempts.push_back({Layer::landlock, "read " + path, [path] { return reads(path.c_str()); }});
     }
     for (auto const* path : {"/tmp/plexus-probe", "/dev/shm/plexus-probe", "/var/tmp/plexus-probe"}) {
-        attempts.push_back({Layer::seccomp, std::string("write ") + path,
-                            [path] { return creates(path); }});
+        attempts.push_back({Layer::seccomp, std::string("write ") + path, [path] { return creates(path); }});
     }
     return attempts;
 }
@@ -156,7 +155,8 @@ std::vector<Attempt> call_attempts()
     return {
         {Layer::seccomp, "fork", forks},
         {Layer::seccomp, "execute a shell", executes},
-        {Layer::seccomp, "trace the daemon", [] { return passes(::ptrace(PTRACE_ATTACH, ::getppid(), nullptr, nullptr)); }},
+        {Layer::seccomp, "trace the daemon",
+         [] { return passes(::ptrace(PTRACE_ATTACH, ::getppid(), nullptr, nullptr)); }},
         {Layer::seccomp, "be traced", [] { return passes(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)); }},
         {Layer::seccomp, "signal the daemon", [] { return passes(::kill(::getppid(), 0)); }},
         {Layer::seccomp, "signal everyone", [] { return passes(::kill(-1, 0)); }},
@@ -193,7 +193,8 @@ std::vector<Attempt> call_attempts()
         {Layer::seccomp, "make a symbolic link", [] { return passes(::symlink("/etc/passwd", "/tmp/plexus-probe")); }},
         {Layer::seccomp, "remove files", [] { return passes(::unlink("/tmp/plexus-probe")); }},
         {Layer::seccomp, "make folders", [] { return passes(::mkdir("/tmp/plexus-probe", 0700)); }},
-        {Layer::seccomp, "read links", [] {
+        {Layer::seccomp, "read links",
+         [] {
              auto buffer = std::array<char, 16>{};
              return passes(::readlink("/proc/self/exe", buffer.data(), buffer.size()));
          }},
@@ -217,8 +218,7 @@ std::vector<Attempt> state_attempts(Surroundings const& surroundings)
         {Layer::limits, "dump core", [] { return !limit_is(RLIMIT_CORE, 0); }},
         {Layer::limits, "grow a file", [] { return !limit_is(RLIMIT_FSIZE, 0); }},
         {Layer::limits, "open many files", [] { return !limit_is(RLIMIT_NOFILE, 64); }},
-        {Layer::limits, "take memory without end",
-         [memory] { return memory != 0 && !limit_is(RLIMIT_DATA, memory); }},
+        {Layer::limits, "take memory without end", [memory] { return memory != 0 && !limit_is(RLIMIT_DATA, memory); }},
         {Layer::seccomp, "call the kernel unfiltered",
          [] { return ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER; }},
         {Layer::seccomp, "be dumped", [] { return ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0; }},
@@ -247,8 +247,8 @@ Result<void> probe(Surroundings const& surroundings)
     }
     auto text = std::string{};
     for (auto const& [layer, found] : open) {
-        text += fmt::format("{}the wall \"{}\" is open: the engine could {}", text.empty() ? "" : "; ", to_string(layer),
-                            found);
+        text += fmt::format("{}the wall \"{}\" is open: the engine could {}", text.empty() ? "" : "; ",
+                            to_string(layer), found);
     }
     return text.empty() ? Result<void>{} : fail(ErrorKind::not_allowed, "{}", text);
 }
@@ -260,8 +260,10 @@ Result<void> check_namespaces(Surroundings const& surroundings)
         struct stat status = {};
         if (outside == surroundings.parent_namespaces.end() ||
             ::stat(fmt::format("/proc/self/ns/{}", name).c_str(), &status) != 0 || status.st_ino == outside->second) {
-            return fail(ErrorKind::not_allowed, "the wall \"namespaces\" is open: the engine could use the daemon's {} "
-                        "namespace", name);
+            return fail(ErrorKind::not_allowed,
+                        "the wall \"namespaces\" is open: the engine could use the daemon's {} "
+                        "namespace",
+                        name);
         }
     }
     return {};

@@ -27,7 +27,10 @@ constexpr std::string_view voucher_envelope =
     "ca6709bf1d94121bf3748801b40f6f5c1890fecfaa062a40fb3898df6678f413699841dd22d93e4fa0604fae945203f442664875c572"
     "0f0804ac1eaef4e9af6bf5bd9303933601311dacd4842bb94ea503ab13441edc6b00";
 
-Bytes hex(std::string_view text) { return from_hex(text).value(); }
+Bytes hex(std::string_view text)
+{
+    return from_hex(text).value();
+}
 
 crypto::KeyPair key(int number)
 {

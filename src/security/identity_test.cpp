@@ -36,6 +36,7 @@ TEST_CASE("identity: long keys are named by their digest, as the vectors say")
 {
     CHECK(id_of(ecdsa_public).text() == "QmVMT29id3TUASyfZZ6k9hmNyc2nYabCo4uMSpDw4zrgDk");
     CHECK(id_of(rsa_public).text() == "QmaeANgBs1DTSxWSrPPtobgQuxW8XTfsS4ydbK4rCHzqxG");
-    CHECK(PeerId::from_text("bafzbeifwzcumbiyql7bhv7fe7mixg6i7aohegq75k234m63bnw6dbicmzu").value() == id_of(rsa_public));
+    CHECK(PeerId::from_text("bafzbeifwzcumbiyql7bhv7fe7mixg6i7aohegq75k234m63bnw6dbicmzu").value() ==
+          id_of(rsa_public));
     CHECK(id_of(rsa_public).inline_public_key().empty());
 }

@@ -253,10 +253,10 @@ TEST_CASE("sandbox: sockets, a shell and tracing the daemon are kept away by sec
 {
     auto device = Device(sandbox::Layer::seccomp);
     auto const reason = device.refusal();
-    for (auto const* attempt : {"make a IPv4 socket", "make a IPv6 socket", "make a Unix socket", "make a netlink socket",
-                                "connect", "bind", "fork", "execute a shell", "trace the daemon",
-                                "read the daemon's memory", "signal the daemon", "set up io_uring",
-                                "call the kernel unfiltered", "write /tmp/plexus-probe"}) {
+    for (auto const* attempt :
+         {"make a IPv4 socket", "make a IPv6 socket", "make a Unix socket", "make a netlink socket", "connect", "bind",
+          "fork", "execute a shell", "trace the daemon", "read the daemon's memory", "signal the daemon",
+          "set up io_uring", "call the kernel unfiltered", "write /tmp/plexus-probe"}) {
         CAPTURE(attempt);
         CHECK(reason.contains(attempt));
     }
