@@ -267,7 +267,8 @@ Task<Outcome<>> doctor(Context& context)
         auto const& inside = answer->at("checks").as_array();
         checks.insert(checks.end(), inside.begin(), inside.end());
     } else if (auto const failure = last_start_failure(context.paths)) {
-        checks.emplace_back(check("last start", false, fmt::format("{} {}", failure->what, failure->why), failure->next));
+        checks.emplace_back(
+            check("last start", false, fmt::format("{} {}", failure->what, failure->why), failure->next));
     }
     auto const bad = std::ranges::count_if(checks, [](auto const& each) { return !each.at("good").as_bool(); });
     if (context.options.json) {

@@ -55,7 +55,8 @@ std::string range_text(NumberRule const& rule, double number)
     if (rule.most >= unlimited) {
         return number < rule.least ? fmt::format("at least {}", rule.least) : fmt::format("at most {}", rule.most);
     }
-    return rule.least == rule.most ? fmt::format("{}", rule.most) : fmt::format("between {} and {}", rule.least, rule.most);
+    return rule.least == rule.most ? fmt::format("{}", rule.most)
+                                   : fmt::format("between {} and {}", rule.least, rule.most);
 }
 
 Check check_number(json::object const& body, NumberRule const& rule)
@@ -72,7 +73,8 @@ Check check_number(json::object const& body, NumberRule const& rule)
         return wrong_type(rule.name, "a whole number");
     }
     if (*number < rule.least || *number > rule.most) {
-        return invalid_request(std::string(rule.name), fmt::format("'{}' must be {}.", rule.name, range_text(rule, *number)));
+        return invalid_request(std::string(rule.name),
+                               fmt::format("'{}' must be {}.", rule.name, range_text(rule, *number)));
     }
     return std::nullopt;
 }

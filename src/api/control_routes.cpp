@@ -146,8 +146,7 @@ std::string next_step_of_join(ErrorKind kind)
     switch (kind) {
     case ErrorKind::conflict: return "'plexus device ls' shows the devices of the mesh that this device is in.";
     case ErrorKind::unavailable:
-        return "Check that Plexus runs there and that both devices are on one network; 'plexus invite' there makes a new "
-               "link.";
+        return "Check that Plexus runs there and that both devices are on one network, then try again.";
     default: return "Make a new invite with 'plexus invite' on a device of the mesh.";
     }
 }

@@ -154,10 +154,11 @@ TEST_CASE("api: a page of an approved origin is told that it may ask and read, o
     options.guard.origins = {"https://app.example"};
     auto fixture = ApiFixture(1, options);
     auto const question = [](std::string_view origin) {
-        return fmt::format("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost:7597\r\nOrigin: {}\r\n"
-                           "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,x-some\r\n"
-                           "Connection: close\r\n\r\n",
-                           origin);
+        return fmt::format(
+            "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: localhost:7597\r\nOrigin: {}\r\n"
+            "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,x-some\r\n"
+            "Connection: close\r\n\r\n",
+            origin);
     };
 
     auto const granted = fixture.ask(question("https://app.example"));

@@ -106,13 +106,15 @@ std::vector<Header> cross_origin_headers(Request const& head, Door door, GuardRu
     if (!origin || !is_own_host(head, door, rules.port) || !is_approved_origin(*origin, door, rules)) {
         return {};
     }
-    auto headers = std::vector<Header>{{"access-control-allow-origin", std::string(*origin)},
-                                       {"access-control-expose-headers", "plexus-route, plexus-model-digest, x-request-id"},
-                                       {"vary", "Origin"}};
+    auto headers = std::vector<Header>{
+        {"access-control-allow-origin", std::string(*origin)},
+        {"access-control-expose-headers", "plexus-route, plexus-model-digest, x-request-id"},
+        {"vary", "Origin"}};
     if (is_preflight(head)) {
         headers.push_back({"access-control-allow-methods", "GET, POST, DELETE"});
-        headers.push_back({"access-control-allow-headers",
-                           std::string(head.header("access-control-request-headers").value_or("authorization, content-type"))});
+        headers.push_back(
+            {"access-control-allow-headers",
+             std::string(head.header("access-control-request-headers").value_or("authorization, content-type"))});
         headers.push_back({"access-control-max-age", "600"});
     }
     return headers;

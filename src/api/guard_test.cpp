@@ -163,8 +163,8 @@ TEST_CASE("guard: without a token in the rules nobody gets in")
 
 TEST_CASE("guard: a page of an approved origin may change things from another site, with the token")
 {
-    auto request = make_request({"localhost:7597", true}, {"http://tool.example:3000", true}, {"POST", "application/json"},
-                                fmt::format("Bearer {}", secret));
+    auto request = make_request({"localhost:7597", true}, {"http://tool.example:3000", true},
+                                {"POST", "application/json"}, fmt::format("Bearer {}", secret));
     request.headers.push_back({"sec-fetch-site", "cross-site"});
 
     CHECK(!check(request, Door::loopback, rules()));

@@ -23,7 +23,8 @@ Problem answer_problem(Error const& error, std::string const& model)
     if (error.kind == ErrorKind::not_found) {
         problem.code = "model_not_found";
         problem.param = "model";
-        problem.text = fmt::format("The model '{}' does not exist{}", model, error.text.empty() ? "." : ": " + error.text);
+        problem.text = fmt::format("The model '{}' does not exist{}", model,
+                                   error.text.empty() ? "." : ": " + error.text);
     } else if (error.kind == ErrorKind::too_large) {
         problem.code = "context_length_exceeded";
         problem.param = "messages";

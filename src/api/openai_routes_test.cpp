@@ -117,7 +117,8 @@ TEST_CASE("chat: the task streams and reports usage whatever the client asked fo
     auto fixture = ApiFixture();
     fixture.answers.steps = {finished()};
 
-    fixture.ask(chat(R"("temperature":0,"seed":7,"stop":["\n"],"max_tokens":32000,"tools":[{"type":"function","function":{"name":"find"}}],"mine":1)"));
+    fixture.ask(chat(
+        R"("temperature":0,"seed":7,"stop":["\n"],"max_tokens":32000,"tools":[{"type":"function","function":{"name":"find"}}],"mine":1)"));
 
     REQUIRE(fixture.answers.tasks.size() == 1);
     auto const body = json::parse(fixture.answers.tasks[0].body);
@@ -137,7 +138,8 @@ TEST_CASE("chat: more tokens than any context holds mean all that there are")
     auto fixture = ApiFixture();
     fixture.answers.steps = {finished()};
 
-    CHECK(fixture.ask(chat(R"("max_tokens":4294967297,"max_completion_tokens":9e15,"top_k":3000000000)")).status == 200);
+    CHECK(fixture.ask(chat(R"("max_tokens":4294967297,"max_completion_tokens":9e15,"top_k":3000000000)")).status ==
+          200);
 
     auto const body = json::parse(fixture.answers.tasks.at(0).body);
     CHECK(body.at("max_tokens") == 2147483647);

@@ -310,7 +310,8 @@ Task<Result<std::shared_ptr<File const>>> Store::open_model(ModelDigest digest)
     auto const path = blob_path(digest);
     auto opened = env_.disk().open(path);
     if (!opened) {
-        co_return fail(opened.error().kind, "the file of the model {} cannot be opened: remove it and import it again", name);
+        co_return fail(opened.error().kind, "the file of the model {} cannot be opened: remove it and import it again",
+                       name);
     }
     auto file = std::shared_ptr<File const>(std::move(*opened));
     auto const present = fingerprint_of(env_.disk(), path);

@@ -132,9 +132,9 @@ private:
     Failure port_failure(Error const& error) const
     {
         auto const is_taken = error.kind == ErrorKind::conflict;
-        return {fmt::format("The API port {} {}.", options_.config.api.port, is_taken ? "is taken" : "cannot be opened"),
-                error.text,
-                "plexus up --port 0   (or set api.port in " + options_.paths.config_file.string() + ")"};
+        return {
+            fmt::format("The API port {} {}.", options_.config.api.port, is_taken ? "is taken" : "cannot be opened"),
+            error.text, "plexus up --port 0   (or set api.port in " + options_.paths.config_file.string() + ")"};
     }
 
     /// Stops what has started before the failure is told.
