@@ -23,12 +23,6 @@ namespace {
 constexpr auto exec_failed = 127;
 constexpr rlim_t descriptor_limit = 64;
 
-// The shadow memory of sanitizers passes any limit.
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool can_limit_memory = false;
-#else
-constexpr bool can_limit_memory = true;
-#endif
 
 /// What the child needs, prepared before the clone: after it only system calls are allowed.
 struct ChildPlan {
@@ -164,7 +158,7 @@ std::uint64_t namespace_inode(std::string_view name)
 
 rlim_t memory_limit(ProcessOptions const& options)
 {
-    return can_limit_memory ? options.memory_limit_bytes : 0;
+    return Launcher::can_limit_memory ? options.memory_limit_bytes : 0;
 }
 
 std::vector<std::string> all_arguments(ProcessOptions const& options)
@@ -184,6 +178,12 @@ std::vector<std::string> all_arguments(ProcessOptions const& options)
 }
 
 }  // namespace
+
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+bool const Launcher::can_limit_memory = false;
+#else
+bool const Launcher::can_limit_memory = true;
+#endif
 
 Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
 {

@@ -14,6 +14,9 @@ namespace plexus::sandbox {
 /// `--memory BYTES` if that is limited, `--forbid PATH…` (what its probe must fail to open), then those of the options.
 class Launcher final : public Processes {
 public:
+    /// False under sanitizers, whose shadow memory passes any limit.
+    static bool const can_limit_memory;
+
     explicit Launcher(asio::io_context& context) : context_(context) {}
 
     /// For tests: leaves this wall out. The program must then refuse to work.

@@ -133,6 +133,17 @@ def chunks_of(stream: str) -> list[dict]:
     return [json.loads(event) for event in events[:-1]]
 
 
+def wait_for_text(stream) -> None:
+    """Reads lines of an event stream until the first piece of an answer."""
+    before = []
+    while line := stream.readline():
+        text = line if isinstance(line, str) else line.decode()
+        if '"content":"' in text:
+            return
+        before.append(text)
+    raise AssertionError("the stream ended without an answer: " + "".join(before))
+
+
 def text_of(chunk: dict) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in chunk.get("choices", []))
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, chunks_of, devices
+from mesh_testing import DEFAULT_MODEL, chunks_of, devices, wait_for_text
 
 KILLS = 50
 
@@ -112,8 +112,7 @@ class OneDevice(unittest.TestCase):
         for _ in range(KILLS):
             connection.request("POST", "/v1/chat/completions", body, headers)
             answer = connection.getresponse()
-            while b'"content":"' not in answer.readline():
-                pass
+            wait_for_text(answer)
             (engine,) = self.device.engines()
             os.kill(engine, signal.SIGKILL)
             began = time.monotonic()

@@ -5,7 +5,7 @@ import subprocess
 import time
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, PROGRAMS, SOURCE, Device, capture, devices, network
+from mesh_testing import DEFAULT_MODEL, PROGRAMS, SOURCE, Device, capture, devices, network, wait_for_text
 
 QUESTION = "Name three colours of the rainbow"
 SECRET_WORDS = b"colours of the rainbow"
@@ -138,8 +138,7 @@ class TwoDevices(unittest.TestCase):
                                                 "messages": [{"role": "user", "content": "Write a long story"}]})]
         asking = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert asking.stdout is not None
-        while '"content":"' not in asking.stdout.readline():
-            pass
+        wait_for_text(asking.stdout)
         os.kill(self.b.engines()[0], 9)
         rest = asking.stdout.read()
         asking.stdout.close()
