@@ -68,6 +68,7 @@ void set_limit(int resource, rlim_t value)
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     }
     if (plan.limits) {
+        ::signal(SIGXFSZ, SIG_IGN);  // growing a file is an error, not an end
         set_limit(RLIMIT_CORE, 0);
         set_limit(RLIMIT_FSIZE, 0);
         set_limit(RLIMIT_NOFILE, descriptor_limit);
