@@ -15,9 +15,9 @@ inline constexpr std::uint16_t port = 7597;
 /// What an answer does, step by step.
 struct Step {
     enum class Kind { event, wait, error } kind = Kind::event;
-    AnswerEvent event;
+    AnswerEvent event{};
     Duration wait{};
-    Error error;
+    Error error{};
 };
 
 Step chunk(std::string text);

@@ -57,19 +57,19 @@ public:
 
 /// A model that some device of the mesh holds.
 struct ModelView {
-    std::string id;                    ///< the name clients use
-    std::vector<std::string> aliases;  ///< other names
-    std::string digest;
+    std::string id{};                    ///< the name clients use
+    std::vector<std::string> aliases{};  ///< other names
+    std::string digest{};
     std::uint64_t size_bytes = 0;
-    std::string architecture;
-    std::string quantization;
+    std::string architecture{};
+    std::string quantization{};
     std::uint64_t parameters = 0;
     std::uint32_t context_length = 0;
     bool is_chat = true;
     std::uint64_t created_seconds = 0;  ///< since 1970
     bool is_local = false;
-    std::vector<std::string> devices;    ///< names of the devices that hold it
-    std::vector<std::string> loaded_on;  ///< and of those that have it in memory
+    std::vector<std::string> devices{};    ///< names of the devices that hold it
+    std::vector<std::string> loaded_on{};  ///< and of those that have it in memory
 };
 
 struct ImportProgress {
@@ -91,19 +91,19 @@ public:
 };
 
 struct DeviceView {
-    std::string id;
-    std::string name;
-    std::string role;
-    std::string state;  ///< "ready", "busy", "away"
+    std::string id{};
+    std::string name{};
+    std::string role{};
+    std::string state{};  ///< "ready", "busy", "away"
     bool is_self = false;
-    std::vector<std::string> addresses;
-    std::optional<Duration> round_trip;
-    std::string version;
-    std::string processor;
+    std::vector<std::string> addresses{};
+    std::optional<Duration> round_trip{};
+    std::string version{};
+    std::string processor{};
     std::uint32_t cores = 0;
     std::uint64_t memory_bytes = 0;
     std::uint64_t free_memory_bytes = 0;
-    std::vector<std::string> models;
+    std::vector<std::string> models{};
     std::uint32_t queue = 0;
 };
 
@@ -134,12 +134,12 @@ public:
 };
 
 struct StatusView {
-    std::string version;
-    std::string device;
-    std::string device_id;
-    std::string mesh_id;
-    std::string home;
-    std::vector<std::string> addresses;
+    std::string version{};
+    std::string device{};
+    std::string device_id{};
+    std::string mesh_id{};
+    std::string home{};
+    std::vector<std::string> addresses{};
     std::uint64_t running_tasks = 0;
     std::uint64_t queued_tasks = 0;
     Duration uptime{};

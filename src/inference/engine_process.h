@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+
 #include "inference/inference.h"
 #include "stream/engine_protocol.h"
 

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
 #include "base/sim_env.h"
 #include "membership/membership.h"
 

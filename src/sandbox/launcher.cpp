@@ -23,7 +23,6 @@ namespace {
 constexpr auto exec_failed = 127;
 constexpr rlim_t descriptor_limit = 64;
 
-
 /// What the child needs, prepared before the clone: after it only system calls are allowed.
 struct ChildPlan {
     int channel = -1;
