@@ -58,7 +58,7 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     params.fit_params = false;
     params.endpoint_metrics = true;
     common_init();
-    common_log_set_verbosity_thold(std::getenv("PLEXUS_ENGINE_VERBOSE") != nullptr ? 5 : -1);
+    common_log_set_verbosity_thold(-1);
     llama_backend_init();
     try {
         postprocess_cpu_params(params.cpuparams, nullptr);

@@ -120,7 +120,8 @@ Task<bool> is_ready(Context& context)
     co_return answer.has_value();
 }
 
-Task<Outcome<>> report_running(Context& context, bool was_running)
+/// `asked_port`: what a daemon that runs already should have been started with.
+Task<Outcome<>> report_running(Context& context, bool was_running, std::optional<std::uint16_t> asked_port)
 {
     auto status = co_await context.client.get("/api/v1/status");
     if (!status) {
@@ -128,6 +129,11 @@ Task<Outcome<>> report_running(Context& context, bool was_running)
     }
     auto& data = status->as_object();
     auto const port = data.at("api_port").to_number<int>();
+    if (was_running && asked_port.value_or(0) != 0 && *asked_port != port) {
+        co_return failed(ExitCode::conflict, "conflict", fmt::format("Plexus is already running, on port {}.", port),
+                         "a port is taken when the daemon starts",
+                         fmt::format("plexus down, then plexus up --port {}", *asked_port));
+    }
     auto const url = fmt::format("http://127.0.0.1:{}/v1", port);
     if (context.options.json) {
         data["already_running"] = was_running;
@@ -173,7 +179,7 @@ Task<Outcome<>> wait_until_ready(Context& context, int process, std::streamoff l
 Task<Outcome<>> bring_up(Context& context, UpOptions options)
 {
     if (co_await is_ready(context)) {
-        co_return co_await report_running(context, true);
+        co_return co_await report_running(context, true, options.port);
     }
     constexpr unsigned private_folder = 0700;
     auto const path = context.paths.log_file();
@@ -196,7 +202,7 @@ Task<Outcome<>> bring_up(Context& context, UpOptions options)
     if (!ready) {
         co_return ready;
     }
-    co_return co_await report_running(context, false);
+    co_return co_await report_running(context, false, options.port);
 }
 
 std::optional<Failure> last_start_failure(Paths const& paths)

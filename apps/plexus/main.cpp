@@ -197,8 +197,8 @@ void CommandLine::add_mesh_commands()
     auto* const inviting = add(app_, "invite", "Let another device of yours in", {"plexus invite", "plexus invite --ttl 10m"},
                                [this](Context& context) { return invite(context, invite_); });
     inviting->add_option("--ttl", invite_.ttl, "How long it is valid: 90s, 5m, 1h");
-    inviting->add_option("--role", invite_.role, "What the device may do")
-        ->check(CLI::IsMember({"owner", "member", "guest", "sensor"}));
+    inviting->add_option("--role", invite_.role, "member: use the mesh; owner: also let others in")
+        ->check(CLI::IsMember({"owner", "member"}));
     inviting->add_flag("--qr", invite_.qr, "Print the QR code in any case");
     inviting->add_flag("--no-wait", invite_.no_wait, "Do not wait for the device");
     auto* const joining = add(app_, "join", "Join the mesh of the device that made LINK", {"plexus join 'LINK'"},

@@ -261,7 +261,7 @@ Task<int> Completion::end_with(Error error)
 {
     auto const problem = answer_problem(error, request_.model);
     outcome("failed", 0);
-    log::debug("a task failed", {{"request", context_.exchange.request_id()}, {"reason", error.text}});
+    log::debug("a task failed", {{"request", context_.exchange.request_id()}, {"kind", to_string(error.kind)}});
     if (!context_.exchange.has_begun()) {
         auto response = openai_error(problem);
         for (auto& header : headers("")) {

@@ -276,6 +276,10 @@ Result<std::unique_ptr<Acceptor>> RealNetwork::listen_local(std::filesystem::pat
     if (path.native().size() >= sizeof(sockaddr_un::sun_path)) {
         return fail(ErrorKind::malformed, "the socket path {} is longer than the system allows", path.string());
     }
+    struct stat status = {};
+    if (::lstat(path.c_str(), &status) == 0 && !S_ISSOCK(status.st_mode)) {
+        return fail(ErrorKind::conflict, "{} is there already and is no socket", path.string());
+    }
     ::unlink(path.c_str());
     auto acceptor = RealAcceptor<LocalProtocol>::Native(context_);
     auto code = boost::system::error_code{};

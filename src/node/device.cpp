@@ -84,6 +84,7 @@ void Device::connect_parts()
     scheduler_ = scheduling::make_scheduler(env_, *host_, *catalog_, *runner_, std::move(options));
     store_->on_change([this] { publish_models(); });
     inference_->on_change([this] { publish_loaded(); });
+    membership_->on_change([this] { forget_removed(); });
 }
 
 inference::Options Device::inference_options() const
@@ -107,9 +108,9 @@ Result<void> Device::start()
     if (auto listening = listen(); !listening) {
         return listening;
     }
+    membership_->start(*host_);
     catalog_->start(*host_);
     publish_models();
-    membership_->start(*host_);
     return {};
 }
 
@@ -154,6 +155,15 @@ Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest mo
         co_return fail(ErrorKind::unavailable, "{}", file.error().text);
     }
     co_return file;
+}
+
+void Device::forget_removed()
+{
+    for (auto const& entry : catalog_->entries()) {
+        if (!entry.is_self && !membership_->find(entry.device)) {
+            catalog_->forget(entry.device);
+        }
+    }
 }
 
 void Device::publish_models()

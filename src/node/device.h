@@ -52,6 +52,7 @@ private:
     void connect_parts();
     Result<void> listen();
     Result<void> listen_on(std::uint16_t port);
+    void forget_removed();
     void publish_models();
     void publish_loaded();
     inference::Options inference_options() const;

@@ -266,7 +266,11 @@ Task<Result<api::InviteView>> DeviceServices::invite(std::string role, Duration 
 {
     auto const meant = membership::role_from(role);
     if (!meant) {
-        co_return fail(ErrorKind::malformed, "there is no role {}: a device is owner, member, guest, sensor or relay", role);
+        co_return fail(ErrorKind::malformed, "there is no role {}: a device is owner or member", role);
+    }
+    if (*meant != membership::Role::owner && *meant != membership::Role::member) {
+        // Nothing keeps a guest from what a member may do yet, so nobody is made to believe it.
+        co_return fail(ErrorKind::malformed, "the role {} is not enforced yet: a device is owner or member", role);
     }
     auto const invite = device_.membership().invite(*meant, lifetime);
     if (!invite) {

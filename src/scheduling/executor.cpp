@@ -273,7 +273,7 @@ Task<Result<Start>> Executor::read_start(Stream& stream)
 
 Task<> Executor::refuse(Stream& stream, Error error)
 {
-    log::debug("a task was refused", {{"peer", stream.peer().short_text()}, {"reason", error.text}});
+    log::debug("a task was refused", {{"peer", stream.peer().short_text()}, {"kind", to_string(error.kind)}});
     if (error.kind == ErrorKind::closed || error.kind == ErrorKind::timed_out) {
         co_return;
     }

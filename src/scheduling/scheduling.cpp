@@ -199,7 +199,7 @@ public:
             auto const error = failed != nullptr ? failed->error : reply.error();
             attempt_.reset();
             if (goes_elsewhere(error)) {
-                log::debug("a task goes to another device", {{"task", task_.request_id}, {"reason", error.text}});
+                log::debug("a task goes to another device", {{"task", task_.request_id}, {"kind", to_string(error.kind)}});
                 ++at_;
                 continue;
             }

@@ -18,7 +18,7 @@ enum class EngineFrameType : std::uint8_t {
     ping = 4,
     quit = 5,
     // from the engine
-    ready = 16,    ///< JSON: what was loaded, sandbox grade
+    ready = 16,    ///< JSON: what was loaded
     refused = 17,  ///< text: why the engine will not start
     head = 18,     ///< u32 little-endian HTTP status, then the body if it is not streamed
     chunk = 19,    ///< a part of a streamed body

@@ -53,7 +53,7 @@ class WithoutDaemon(unittest.TestCase):
             self.assertIn(meant, done.stderr, words)
             self.assertEqual(done.stdout, "", words)
         for words in (["--color", "blue", "status"], ["--timeout", "soon", "status"], ["device"], ["join"],
-                      ["up", "--port", "70000"], ["invite", "--role", "king"], ["status", "too", "much"]):
+                      ["up", "--port", "70000"], ["invite", "--role", "king"], ["invite", "--role", "guest"], ["status", "too", "much"]):
             done = self.run_with(*words)
             self.assertEqual(done.returncode, 2, words)
             self.assertIn("error: ", done.stderr, words)
@@ -124,6 +124,14 @@ class WithoutDaemon(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("shorter path", done.stderr)
         self.assertEqual(self.run_with("status", PLEXUS_HOME=str(home)).returncode, 2)
+
+    def test_a_file_in_the_place_of_the_socket_is_left_as_it_is(self):
+        file = self.device.home / "letter.txt"
+        file.write_text("dear friend")
+        done = self.run_with("--socket", str(file), "up")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is no socket", done.stderr)
+        self.assertEqual(file.read_text(), "dear friend")
 
 
 class WithDaemon(unittest.TestCase):

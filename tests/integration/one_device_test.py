@@ -199,6 +199,7 @@ class Starting(unittest.TestCase):
             self.assertEqual(device.plexus("status", check=False).returncode, 3)
             device.plexus("up")
             self.assertIn("already running", device.plexus("up").stderr)
+            self.assertEqual(device.plexus("up", "--port", "1", check=False).returncode, 9)
             device.plexus("down")
             self.assertEqual(device.plexus("status", check=False).returncode, 3)
 
