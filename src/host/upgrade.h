@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "host/host.h"
 #include "security/noise.h"
 
@@ -14,6 +16,9 @@ struct Secured {
     Bytes first_output;
     Bytes received;
 };
+
+/// Is given a connection that was secured, and keeps it, or lets it go with the reason why.
+using TakeSecured = std::function<Result<void>(Secured)>;
 
 /// Runs multistream-select for /noise and the Noise handshake on `socket`, the dialer's part pipelined.
 /// The dialer's last message is left in `first_output`, so that it travels with the first frames.
