@@ -1,7 +1,5 @@
 #include "inference/inference.h"
 
-#include <set>
-
 #include "base/log.h"
 #include "inference/engine_process.h"
 
@@ -53,7 +51,7 @@ private:
     Options options_;
     std::map<ModelDigest, std::shared_ptr<Entry>> entries_;
     std::vector<std::function<void()>> actions_;
-    std::set<std::shared_ptr<EngineProcess>> running_;
+    std::vector<std::shared_ptr<EngineProcess>> running_;  // in the order of their starts
     bool stopping_ = false;
     TaskScope tasks_;
 };
@@ -156,9 +154,9 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
 
 Task<> Pool::serve(ModelDigest model, std::shared_ptr<Entry> entry, std::shared_ptr<EngineProcess> engine)
 {
-    running_.insert(engine);
+    running_.push_back(engine);
     co_await engine->run();
-    running_.erase(engine);
+    std::erase(running_, engine);
     if (entry->engine == engine) {
         entry->engine.reset();
         engine_changed(model);
