@@ -36,11 +36,13 @@ std::string parse_in_steps(ByteView bytes, std::size_t step)
 
 }  // namespace
 
-/// However the bytes are split, the same requests come out.
+/// However the bytes are split, the same requests come out. A head that has not ended may be refused sooner or later, so
+/// it is ended here.
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size)
 {
-    auto const bytes = std::as_bytes(std::span(data, size));
-    auto const whole = parse_in_steps(bytes, std::max<std::size_t>(size, 1));
+    auto bytes = to_bytes(std::as_bytes(std::span(data, size)));
+    append(bytes, as_view("\r\n\r\n"));
+    auto const whole = parse_in_steps(bytes, bytes.size());
     auto const pieces = parse_in_steps(bytes, 7);
     PLEXUS_ASSERT(whole == pieces);
     return 0;
