@@ -109,7 +109,8 @@ Result<void> YamuxSession::take_stream_frame(FrameHeader const& frame, Time now)
     }
     if (frame.type == Type::data) {
         body_left_ = frame.length;
-        body_stream_ = frame.stream;
+        // A body for nobody stays so, also if we open a stream of that id before it has come whole.
+        body_stream_ = stream != nullptr ? frame.stream : 0;
         body_ends_stream_ = false;
     }
     // Of a stream that is gone: the body is dropped, nothing is answered.

@@ -184,3 +184,18 @@ TEST_CASE("yamux: cut off at every byte, a session waits for more and a fresh on
         CHECK(listener.right_events.ended == std::vector{stream});
     }
 }
+
+TEST_CASE("yamux: a body for nobody does not become that of a stream which is opened before it has come whole")
+{
+    auto pair = Pair{};
+    auto const body = Bytes(10);
+    CHECK(pair.left.push(frame(FrameHeader::Type::data, 0, 1, 10), pair.now));
+    CHECK(pair.left.push(ByteView(body).first(4), pair.now));
+
+    auto const stream = pair.left.open_stream().value();
+    CHECK(pair.left.push(ByteView(body).subspan(4), pair.now));
+
+    CHECK(stream == 1);
+    CHECK(pair.left_events.received[stream].empty());
+    CHECK(pair.left.unread() == 0);
+}
