@@ -90,7 +90,7 @@ private:
 
 }  // namespace
 
-Task<Result<std::unique_ptr<Answer>>> ScriptedAnswers::start(ChatTask task)
+Task<Result<std::unique_ptr<Answer>>> ScriptedAnswers::start(InferenceTask task)
 {
     tasks.push_back(std::move(task));
     if (refusal) {

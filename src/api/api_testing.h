@@ -33,11 +33,11 @@ class ScriptedAnswers final : public Answers {
 public:
     explicit ScriptedAnswers(Env& env) : env_(env) {}
 
-    Task<Result<std::unique_ptr<Answer>>> start(ChatTask task) override;
+    Task<Result<std::unique_ptr<Answer>>> start(InferenceTask task) override;
 
     std::vector<Step> steps;
     std::optional<Error> refusal;
-    std::vector<ChatTask> tasks;  ///< as they came
+    std::vector<InferenceTask> tasks;  ///< as they came
     std::size_t running = 0;
     std::size_t broken_off = 0;  ///< calls of next() that were cancelled
     std::optional<Time> cancelled_at;  ///< when the last answer was destroyed before its end

@@ -4,17 +4,13 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "api/json_fields.h"
+
 namespace plexus::api {
 
 namespace json = boost::json;
 
 namespace {
-
-json::value const* find(json::object const& object, std::string_view name)
-{
-    auto const* value = object.if_contains(name);
-    return value == nullptr || value->is_null() ? nullptr : value;
-}
 
 void append_text(json::object& target, std::string_view name, json::object const& delta)
 {

@@ -1,9 +1,7 @@
 #include "api/chat_request.h"
 
 #include <array>
-#include <cmath>
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
@@ -13,16 +11,6 @@ namespace json = boost::json;
 
 namespace {
 
-using Check = std::optional<Problem>;
-
-struct NumberRule {
-    std::string_view name;
-    double least;
-    double most;
-    bool whole;
-};
-
-constexpr auto unlimited = 9.0e15;  // whole numbers beyond are not exact as doubles
 constexpr auto most_of_engine = std::int64_t{std::numeric_limits<std::int32_t>::max()};
 
 constexpr auto number_rules = std::array{
@@ -37,47 +25,6 @@ constexpr auto number_rules = std::array{
 constexpr auto flags = std::array<std::string_view, 3>{"stream", "logprobs", "parallel_tool_calls"};
 constexpr auto texts = std::array<std::string_view, 3>{"user", "reasoning_effort", "service_tier"};
 constexpr auto roles = std::array<std::string_view, 6>{"system", "developer", "user", "assistant", "tool", "function"};
-
-Problem wrong_type(std::string_view param, std::string_view expected)
-{
-    return invalid_request(std::string(param), fmt::format("'{}' must be {}.", param, expected), "invalid_type");
-}
-
-std::optional<double> number_of(json::value const& value)
-{
-    auto code = boost::system::error_code{};
-    auto const number = value.to_number<double>(code);
-    return code ? std::nullopt : std::optional(number);
-}
-
-std::string range_text(NumberRule const& rule, double number)
-{
-    if (rule.most >= unlimited) {
-        return number < rule.least ? fmt::format("at least {}", rule.least) : fmt::format("at most {}", rule.most);
-    }
-    return rule.least == rule.most ? fmt::format("{}", rule.most)
-                                   : fmt::format("between {} and {}", rule.least, rule.most);
-}
-
-Check check_number(json::object const& body, NumberRule const& rule)
-{
-    auto const* value = body.if_contains(rule.name);
-    if (value == nullptr) {
-        return std::nullopt;
-    }
-    auto const number = number_of(*value);
-    if (!number) {
-        return wrong_type(rule.name, rule.whole ? "a whole number" : "a number");
-    }
-    if (rule.whole && *number != std::floor(*number)) {
-        return wrong_type(rule.name, "a whole number");
-    }
-    if (*number < rule.least || *number > rule.most) {
-        return invalid_request(std::string(rule.name),
-                               fmt::format("'{}' must be {}.", rule.name, range_text(rule, *number)));
-    }
-    return std::nullopt;
-}
 
 /// Programs ask for more tokens than any context holds and mean "as many as there are"; the engine would refuse that.
 void clamp_counts(json::object& body)
@@ -277,29 +224,14 @@ Check check_simple_fields(json::object const& body)
         }
     }
     for (auto const name : flags) {
-        if (auto const* value = body.if_contains(name); value != nullptr && !value->is_bool()) {
-            return wrong_type(name, "true or false");
+        if (auto problem = check_flag(body, name)) {
+            return problem;
         }
     }
     for (auto const name : texts) {
-        if (auto const* value = body.if_contains(name); value != nullptr && !value->is_string()) {
-            return wrong_type(name, "a string");
+        if (auto problem = check_text(body, name)) {
+            return problem;
         }
-    }
-    return std::nullopt;
-}
-
-Check check_model(json::object const& body)
-{
-    auto const* model = body.if_contains("model");
-    if (model == nullptr) {
-        return invalid_request("model", "'model' is missing.", "missing_field");
-    }
-    if (!model->is_string()) {
-        return wrong_type("model", "a string");
-    }
-    if (model->get_string().empty() || model->get_string().size() > max_model_name_bytes) {
-        return invalid_request("model", fmt::format("'model' must have 1 to {} bytes.", max_model_name_bytes));
     }
     return std::nullopt;
 }
@@ -327,38 +259,15 @@ Check take_stream_options(json::object& body, ChatRequest& request)
     return std::nullopt;
 }
 
-std::expected<json::value, Problem> parse_object(std::string_view text)
-{
-    auto options = json::parse_options{};
-    options.max_depth = max_json_depth;
-    auto code = boost::system::error_code{};
-    auto value = json::parse(text, code, {}, options);
-    if (code) {
-        return std::unexpected(
-            invalid_request("", fmt::format("The body is not valid JSON: {}.", code.message()), "malformed"));
-    }
-    if (!value.is_object()) {
-        return std::unexpected(invalid_request("", "The body must be a JSON object.", "malformed"));
-    }
-    return value;
-}
-
-void drop_nulls(json::object& body)
-{
-    for (auto each = body.begin(); each != body.end();) {
-        each = each->value().is_null() ? body.stable_erase(each) : std::next(each);
-    }
-}
-
 }  // namespace
 
 std::expected<ChatRequest, Problem> parse_chat_request(std::string_view text)
 {
-    auto value = parse_object(text);
-    if (!value) {
-        return std::unexpected(std::move(value.error()));
+    auto parsed = parse_object(text);
+    if (!parsed) {
+        return std::unexpected(std::move(parsed.error()));
     }
-    auto& body = value->get_object();
+    auto& body = *parsed;
     drop_nulls(body);
     for (auto const check : {check_model, check_simple_fields, check_stop, check_tools, check_format}) {
         if (auto problem = check(body)) {

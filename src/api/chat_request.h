@@ -1,16 +1,12 @@
 #pragma once
 
-#include <expected>
-
-#include "api/problem.h"
+#include "api/json_fields.h"
 
 namespace plexus::api {
 
-inline constexpr std::size_t max_json_depth = 64;
 inline constexpr std::size_t max_messages = 4096;
 inline constexpr std::size_t max_tools = 512;
 inline constexpr std::size_t max_stops = 16;
-inline constexpr std::size_t max_model_name_bytes = 256;
 
 /// A chat completion request that has been checked at the edge.
 struct ChatRequest {

@@ -12,11 +12,32 @@
 /// What the API needs from the rest of the device. `node` fits the real parts to these interfaces.
 namespace plexus::api {
 
-/// A chat task as it enters the mesh: an OpenAI chat body that always streams and always reports usage.
-struct ChatTask {
-    std::string request_id;
-    std::string model;  ///< as the client named it
-    std::string body;   ///< JSON object
+/// What is asked of a model.
+enum class TaskKind {
+    chat,           ///< body: OpenAI chat completions, always streamed and with usage
+    completion,     ///< body: OpenAI legacy completions, always streamed and with usage
+    infill,         ///< body: llama.cpp /infill (input_prefix, input_suffix), always streamed
+    embeddings,     ///< body: OpenAI embeddings, encoding_format float
+    rerank,         ///< body: query, documents, top_n
+    tokenize,       ///< body: a chat body; answer: {"tokens":N,"context":C}
+    transcription,  ///< body: OpenAI transcription fields and the sound as base64
+};
+
+/// Of these kinds each chunk is one JSON object of a stream; of the others the chunks together are one JSON document.
+constexpr bool is_streamed(TaskKind kind)
+{
+    return kind == TaskKind::chat || kind == TaskKind::completion || kind == TaskKind::infill;
+}
+
+/// A task as it enters the mesh, whatever dialect it came in.
+struct InferenceTask {
+    std::string request_id{};
+    std::string model{};  ///< as the client named it
+    std::string body{};   ///< JSON object
+    TaskKind kind = TaskKind::chat;
+    /// How long the model stays in memory after it: nothing means as set for the device, zero means unload at once,
+    /// negative for ever.
+    std::optional<Duration> keep_alive{};
 };
 
 /// Where a task runs.
@@ -29,9 +50,9 @@ struct Route {
 /// One step of an answer.
 struct AnswerEvent {
     enum class Kind {
-        routed,    ///< `route` is known; comes before the first chunk, again after a change of device
-        waiting,   ///< nothing yet; `text` says for what ("loading the model")
-        chunk,     ///< `text` is one OpenAI chat.completion.chunk object
+        routed,  ///< `route` is known; comes before the first chunk, again after a change of device
+        waiting,  ///< nothing yet; `text` says for what ("loading the model")
+        chunk,  ///< `text` is one JSON object of the stream, or a part of the one document: is_streamed()
         finished,  ///< nothing follows
     };
     Kind kind = Kind::finished;
@@ -52,7 +73,7 @@ class Answers {
 public:
     virtual ~Answers() = default;
     /// Errors: `not_found` for an unknown model, `unavailable`, `malformed`.
-    virtual Task<Result<std::unique_ptr<Answer>>> start(ChatTask task) = 0;
+    virtual Task<Result<std::unique_ptr<Answer>>> start(InferenceTask task) = 0;
 };
 
 /// A model that some device of the mesh holds.

@@ -162,7 +162,7 @@ void describe(api::DeviceView& view, catalog::Entry const& entry)
 
 }  // namespace
 
-Task<Result<std::unique_ptr<api::Answer>>> DeviceServices::start(api::ChatTask task)
+Task<Result<std::unique_ptr<api::Answer>>> DeviceServices::start(api::InferenceTask task)
 {
     auto running = device_.scheduler().start(
         {.request_id = std::move(task.request_id), .model = std::move(task.model), .body = std::move(task.body)});

@@ -18,7 +18,7 @@ public:
     std::uint16_t api_port() const { return api_port_; }
 
 private:
-    Task<Result<std::unique_ptr<api::Answer>>> start(api::ChatTask task) override;
+    Task<Result<std::unique_ptr<api::Answer>>> start(api::InferenceTask task) override;
 
     std::vector<api::ModelView> list() const override;
     Task<Result<api::ModelView>> import_file(std::string path, std::string name,

@@ -1,0 +1,125 @@
+#include "api/json_fields.h"
+
+#include <cmath>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
+namespace plexus::api {
+
+namespace json = boost::json;
+
+namespace {
+
+std::optional<double> number_of(json::value const& value)
+{
+    auto code = boost::system::error_code{};
+    auto const number = value.to_number<double>(code);
+    return code ? std::nullopt : std::optional(number);
+}
+
+std::string range_text(NumberRule const& rule, double number)
+{
+    if (rule.most >= unlimited) {
+        return number < rule.least ? fmt::format("at least {}", rule.least) : fmt::format("at most {}", rule.most);
+    }
+    return rule.least == rule.most ? fmt::format("{}", rule.most)
+                                   : fmt::format("between {} and {}", rule.least, rule.most);
+}
+
+}  // namespace
+
+Check check_number(json::object const& body, NumberRule const& rule)
+{
+    auto const* value = body.if_contains(rule.name);
+    if (value == nullptr) {
+        return std::nullopt;
+    }
+    auto const number = number_of(*value);
+    if (!number) {
+        return wrong_type(rule.name, rule.whole ? "a whole number" : "a number");
+    }
+    if (rule.whole && *number != std::floor(*number)) {
+        return wrong_type(rule.name, "a whole number");
+    }
+    if (*number < rule.least || *number > rule.most) {
+        return invalid_request(std::string(rule.name),
+                               fmt::format("'{}' must be {}.", rule.name, range_text(rule, *number)));
+    }
+    return std::nullopt;
+}
+
+Check check_flag(json::object const& body, std::string_view name)
+{
+    auto const* value = body.if_contains(name);
+    return value == nullptr || value->is_bool() ? Check() : wrong_type(name, "true or false");
+}
+
+Check check_text(json::object const& body, std::string_view name)
+{
+    auto const* value = body.if_contains(name);
+    return value == nullptr || value->is_string() ? Check() : wrong_type(name, "a string");
+}
+
+Check check_model(json::object const& body)
+{
+    auto const* model = body.if_contains("model");
+    if (model == nullptr) {
+        return invalid_request("model", "'model' is missing.", "missing_field");
+    }
+    if (!model->is_string()) {
+        return wrong_type("model", "a string");
+    }
+    if (model->get_string().empty() || model->get_string().size() > max_model_name_bytes) {
+        return invalid_request("model", fmt::format("'model' must have 1 to {} bytes.", max_model_name_bytes));
+    }
+    return std::nullopt;
+}
+
+std::expected<json::object, Problem> parse_object(std::string_view text)
+{
+    auto options = json::parse_options{};
+    options.max_depth = max_json_depth;
+    auto code = boost::system::error_code{};
+    auto value = json::parse(text, code, {}, options);
+    if (code) {
+        return std::unexpected(
+            invalid_request("", fmt::format("The body is not valid JSON: {}.", code.message()), "malformed"));
+    }
+    if (!value.is_object()) {
+        return std::unexpected(invalid_request("", "The body must be a JSON object.", "malformed"));
+    }
+    return std::move(value.get_object());
+}
+
+void drop_nulls(json::object& body)
+{
+    for (auto each = body.begin(); each != body.end();) {
+        each = each->value().is_null() ? body.stable_erase(each) : std::next(each);
+    }
+}
+
+Problem wrong_type(std::string_view param, std::string_view expected)
+{
+    return invalid_request(std::string(param), fmt::format("'{}' must be {}.", param, expected), "invalid_type");
+}
+
+json::value const* find(json::object const& object, std::string_view name)
+{
+    auto const* value = object.if_contains(name);
+    return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+std::string_view text_of(json::object const& object, std::string_view name)
+{
+    auto const* value = find(object, name);
+    return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : std::string_view();
+}
+
+bool flag_of(json::object const& object, std::string_view name)
+{
+    auto const* value = find(object, name);
+    return value != nullptr && value->is_bool() && value->get_bool();
+}
+
+}  // namespace plexus::api
