@@ -26,6 +26,50 @@ json to_ready(server_context_meta const& meta, common_params const& params)
             {"hears", meta.has_inp_audio}};
 }
 
+/// The prompts of a completion or embeddings body: a text, tokens, or a list of those.
+std::vector<json> prompts_of(json const& body)
+{
+    auto const& prompt = body.contains("prompt") ? body.at("prompt") : body.at("input");
+    if (!prompt.is_array() || json_is_array_and_contains_numbers(prompt)) {
+        return {prompt};
+    }
+    auto prompts = std::vector<json>{};
+    for (auto const& each : prompt) {
+        prompts.push_back(each);
+    }
+    return prompts;
+}
+
+using Handler = server_http_context::handler_t;
+
+/// The tokens that llama.cpp finds in a prompt of a body without messages.
+std::size_t count_tokens(Handler const& tokenize, server_http_req const& request, json const& prompt)
+{
+    auto const body = json{{"content", prompt}, {"add_special", true}}.dump();
+    auto const asked = server_http_req{{}, {}, "/tokenize", "", body, {}, request.should_stop};
+    return json::parse(tokenize(asked)->data).at("tokens").size();
+}
+
+/// Answers how long the longest prompt of a body is, and how much fits.
+Handler count_handler(server_routes const& routes, int context)
+{
+    return [chat = routes.post_chat_completions_tok, tokenize = routes.post_tokenize,
+            context](server_http_req const& request) -> server_http_res_ptr {
+        auto const body = json::parse(request.body);
+        auto tokens = std::size_t{0};
+        if (body.contains("messages")) {
+            tokens = json::parse(chat(request)->data).at("input_tokens").get<std::size_t>();
+        } else {
+            for (auto const& prompt : prompts_of(body)) {
+                tokens = std::max(tokens, count_tokens(tokenize, request, prompt));
+            }
+        }
+        auto answer = std::make_unique<server_http_res>();
+        answer->data = json{{"tokens", tokens}, {"context", context}}.dump();
+        return answer;
+    };
+}
+
 }  // namespace
 
 struct LlamaAdapter::State {
@@ -76,13 +120,12 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     routes.update_meta(state_->context);
     state_->handlers = {
         {"/v1/chat/completions", routes.post_chat_completions},
-        {"/completion", routes.post_completions},
+        {"/v1/completions", routes.post_completions_oai},
+        {"/infill", routes.post_infill},
         {"/v1/embeddings", routes.post_embeddings_oai},
         {"/v1/rerank", routes.post_rerank},
-        {"/infill", routes.post_infill},
-        {"/tokenize", routes.post_tokenize},
-        {"/detokenize", routes.post_detokenize},
-        {"/apply-template", routes.post_apply_template},
+        {"/v1/audio/transcriptions", routes.post_transcriptions_oai},
+        {"/count", count_handler(routes, state_->context.get_meta().slot_n_ctx)},
     };
     return to_ready(state_->context.get_meta(), params).dump();
 }

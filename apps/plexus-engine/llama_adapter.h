@@ -13,7 +13,7 @@ class LlamaAdapter {
 public:
     struct Answer {
         int status = 0;
-        std::string body;      ///< of an answer that is not streamed
+        std::string body;      ///< of a refusal, or a whole document
         /// Of a streamed answer: fills the next part, false after the last. Empty otherwise.
         std::function<bool(std::string& part)> next;
         std::shared_ptr<void> owner;  ///< keeps the answer alive

@@ -116,19 +116,28 @@ private:
         auto answer = adapter_.handle(route, std::move(body), should_stop);
         auto head = Bytes(4);
         store_little_endian(head.data(), static_cast<std::uint32_t>(answer.status));
-        if (!answer.next) {
+        auto const is_refused = answer.status != 200;
+        if (is_refused) {
             append(head, as_view(std::string_view(answer.body).substr(0, largest_chunk)));
         }
         channel_.send(EngineFrameType::head, id, head);
+        send_parts(id, is_refused ? std::string_view{} : answer.body, should_stop);
         auto more = static_cast<bool>(answer.next);
         while (more && !should_stop()) {
             auto part = std::string{};
             more = answer.next(part);
-            for (auto rest = std::string_view(part); !rest.empty(); rest.remove_prefix(std::min(largest_chunk, rest.size()))) {
-                channel_.send(EngineFrameType::chunk, id, rest.substr(0, largest_chunk));
-            }
+            send_parts(id, part, should_stop);
         }
         channel_.send(EngineFrameType::end, id, "");
+    }
+
+    void send_parts(std::uint32_t id, std::string_view text, std::function<bool()> const& should_stop)
+    {
+        while (!text.empty() && !should_stop()) {
+            auto const part = text.substr(0, largest_chunk);
+            channel_.send(EngineFrameType::chunk, id, part);
+            text.remove_prefix(part.size());
+        }
     }
 
     Channel& channel_;

@@ -36,7 +36,7 @@ ErrorKind kind_of(std::uint64_t status, std::string_view type)
     if (type == "exceed_context_size_error") {
         return ErrorKind::too_large;
     }
-    if (status >= 400 && status < 500) {
+    if (type == "not_supported_error" || (status >= 400 && status < 500)) {
         return ErrorKind::malformed;
     }
     return status == 503 ? ErrorKind::unavailable : ErrorKind::closed;

@@ -25,8 +25,8 @@ std::string reason_of(ByteView payload)
 /// The engine's answer to one request, filled by the read loop, drained by its owner.
 class EngineProcess::Answer final : public Generation {
 public:
-    Answer(std::shared_ptr<EngineProcess> engine, std::uint32_t id)
-        : engine_(std::move(engine)), id_(id), changed_(engine_->env_.executor())
+    Answer(std::shared_ptr<EngineProcess> engine, std::uint32_t id, TaskKind kind)
+        : engine_(std::move(engine)), id_(id), kind_(kind), changed_(engine_->env_.executor())
     {
     }
 
@@ -71,18 +71,13 @@ public:
 
     void take_chunk(ByteView bytes)
     {
-        for (auto& event : parser_.push(as_text(bytes))) {
-            if (auto failed = error_of_event(event)) {
-                fail_with(std::move(*failed));
-                return;
-            }
-            read_timings(event, timings_);
-            unread_ += event.size() + event_overhead;
-            chunks_.push_back(std::move(event));
+        if (complete_) {
+            return;
         }
-        if (unread_ + parser_.held() > max_unread_bytes) {
-            engine_->send(EngineFrameType::cancel, id_, {});
-            fail_with({ErrorKind::unavailable, "the answer was not read fast enough"});
+        if (is_streamed(kind_)) {
+            take_events(bytes);
+        } else {
+            take_part(bytes);
         }
         changed_.notify();
     }
@@ -102,11 +97,48 @@ public:
     }
 
 private:
+    void take_events(ByteView bytes)
+    {
+        for (auto& event : parser_.push(as_text(bytes))) {
+            if (auto failed = error_of_event(event)) {
+                fail_with(std::move(*failed));
+                return;
+            }
+            read_timings(event, timings_);
+            unread_ += event.size() + event_overhead;
+            chunks_.push_back(std::move(event));
+        }
+        if (unread_ + parser_.held() > max_unread_bytes) {
+            give_up({ErrorKind::unavailable, "the answer was not read fast enough"});
+        }
+    }
+
+    void take_part(ByteView bytes)
+    {
+        document_bytes_ += bytes.size();
+        if (document_bytes_ > max_document_bytes) {
+            chunks_.clear();
+            give_up({ErrorKind::too_large,
+                     fmt::format("the answer has more than {} bytes; ask for less at a time", max_document_bytes)});
+            return;
+        }
+        unread_ += bytes.size() + event_overhead;
+        chunks_.emplace_back(as_text(bytes));
+    }
+
+    void give_up(Error error)
+    {
+        engine_->send(EngineFrameType::cancel, id_, {});
+        fail_with(std::move(error));
+    }
+
     std::shared_ptr<EngineProcess> engine_;
     std::uint32_t id_;
+    TaskKind kind_;
     EventParser parser_;
     std::deque<std::string> chunks_;
     std::size_t unread_ = 0;
+    std::size_t document_bytes_ = 0;
     bool complete_ = false;
     std::optional<Error> failure_;
     Timings timings_;
@@ -163,7 +195,7 @@ Task<Result<void>> EngineProcess::load(std::string parameters, Deadline deadline
     co_return co_await with_deadline(env_, deadline, wait(shared_from_this()));
 }
 
-Result<std::unique_ptr<Generation>> EngineProcess::request(std::string_view route, std::string_view body)
+Result<std::unique_ptr<Generation>> EngineProcess::request(TaskKind kind, std::string_view body)
 {
     if (ended_) {
         return fail(ErrorKind::closed, "the engine ended unexpectedly");
@@ -171,7 +203,7 @@ Result<std::unique_ptr<Generation>> EngineProcess::request(std::string_view rout
     if (answers_.size() >= max_requests_per_engine) {
         return fail(ErrorKind::unavailable, "the model has {} requests already", answers_.size());
     }
-    auto payload = to_bytes(route);
+    auto payload = to_bytes(route_of(kind));
     payload.push_back(std::byte{'\n'});
     append(payload, as_view(body));
     if (payload.size() + stream::engine_frame_header > stream::max_to_engine) {
@@ -181,7 +213,7 @@ Result<std::unique_ptr<Generation>> EngineProcess::request(std::string_view rout
         return fail(ErrorKind::unavailable, "the engine has not taken the requests before this one");
     }
     auto const id = ++last_request_;
-    auto answer = std::make_unique<Answer>(shared_from_this(), id);
+    auto answer = std::make_unique<Answer>(shared_from_this(), id, kind);
     answers_.emplace(id, answer.get());
     last_used_ = env_.now();
     send(EngineFrameType::request, id, payload);

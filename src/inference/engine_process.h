@@ -9,7 +9,7 @@ namespace plexus::inference {
 
 /// Limits of what one engine may have waiting for us.
 inline constexpr std::size_t max_requests_per_engine = 64;
-inline constexpr std::size_t max_unread_bytes = 8 * 1024 * 1024;  ///< of one answer; more ends it
+inline constexpr std::size_t max_unread_bytes = 8 * 1024 * 1024;  ///< of one streamed answer; more ends it
 inline constexpr std::size_t event_overhead = 64;                 ///< what a part costs beside its bytes
 inline constexpr std::size_t max_outgoing_bytes = 16 * 1024 * 1024;  ///< that the engine has not taken yet
 inline constexpr auto ping_interval = std::chrono::milliseconds(500);
@@ -28,7 +28,7 @@ public:
     Task<Result<void>> load(std::string parameters, Deadline deadline);
 
     /// Errors: `unavailable` over max_requests_per_engine or max_outgoing_bytes, `closed`, `too_large`.
-    Result<std::unique_ptr<Generation>> request(std::string_view route, std::string_view body);
+    Result<std::unique_ptr<Generation>> request(TaskKind kind, std::string_view body);
 
     void end() { process_->kill(); }
     bool ended() const { return ended_; }

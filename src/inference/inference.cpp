@@ -30,8 +30,8 @@ public:
     {
     }
 
-    Task<Result<std::unique_ptr<Generation>>> start_chat(ModelDigest model, std::string body,
-                                                         std::function<void()> loading) override;
+    Task<Result<std::unique_ptr<Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
+                                                    std::function<void()> loading) override;
     std::vector<LoadedModel> loaded() const override;
     bool unload(ModelDigest const& model) override;
     void on_change(std::function<void()> action) override { actions_.push_back(std::move(action)); }
@@ -62,8 +62,8 @@ std::string Pool::parameters() const
                        options_.threads);
 }
 
-Task<Result<std::unique_ptr<Generation>>> Pool::start_chat(ModelDigest model, std::string body,
-                                                           std::function<void()> loading)
+Task<Result<std::unique_ptr<Generation>>> Pool::start(ModelDigest model, TaskKind kind, std::string body,
+                                                      std::function<void()> loading)
 {
     auto& slot = entries_[model];
     if (!slot) {
@@ -92,7 +92,7 @@ Task<Result<std::unique_ptr<Generation>>> Pool::start_chat(ModelDigest model, st
             co_return std::unexpected(*entry->last_error);
         }
     }
-    co_return entry->engine->request("/v1/chat/completions", body);
+    co_return entry->engine->request(kind, body);
 }
 
 Task<> Pool::start_engine(ModelDigest model, std::shared_ptr<Entry> entry)

@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "crypto/digest.h"
+#include "inference/task_kind.h"
 
 namespace plexus::inference {
 
@@ -26,11 +27,12 @@ class Generation {
 public:
     virtual ~Generation() = default;
 
-    /// The next OpenAI chat.completion.chunk object, or nothing after the last.
-    /// Errors: `malformed` (the request), `too_large` (the context), `closed` (the engine died), `unavailable`.
+    /// The next part, or nothing after the last: one JSON object, or of kinds that are not streamed the next bytes of
+    /// one JSON document of at most max_document_bytes.
+    /// Errors: `malformed` (the request), `too_large` (the context, the document), `closed` (the engine died), `unavailable`.
     virtual Task<Result<std::optional<std::string>>> next() = 0;
 
-    /// Filled when the last chunk is out.
+    /// Filled when the last part of a streamed answer is out.
     virtual Timings const& timings() const = 0;
 };
 
@@ -68,11 +70,11 @@ class Inference {
 public:
     virtual ~Inference() = default;
 
-    /// Starts an answer to an OpenAI chat body; loads the model first if it is not in memory.
+    /// Starts an answer to the body of a task; loads the model first if it is not in memory.
     /// `loading` is called once if the caller has to wait for that.
     /// Errors: those of the source; `unavailable` (does not start, too many requests), `timed_out`.
-    virtual Task<Result<std::unique_ptr<Generation>>> start_chat(ModelDigest model, std::string body,
-                                                                 std::function<void()> loading) = 0;
+    virtual Task<Result<std::unique_ptr<Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
+                                                            std::function<void()> loading) = 0;
     virtual std::vector<LoadedModel> loaded() const = 0;
     /// Ends the model's engine; running answers fail with `closed`. False if it was not loaded.
     virtual bool unload(ModelDigest const& model) = 0;

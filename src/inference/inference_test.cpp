@@ -66,6 +66,38 @@ sim::Program scripted(int tokens, int dies_at = -1)
     };
 }
 
+/// Answers every request with its route and body, cut into frames of `size` bytes, `times` over.
+sim::Program echoing(std::size_t size, int times = 1)
+{
+    return [=](Env&, ByteStream& channel, ProcessOptions) -> Task<int> {
+        auto decoder = stream::EngineFrameDecoder(stream::max_to_engine);
+        auto buffer = Bytes(4096);
+        for (;;) {
+            auto const count = (co_await channel.read_some(buffer)).value_or(0);
+            if (count == 0) {
+                co_return 0;
+            }
+            decoder.push(ByteView(buffer).first(count));
+            while (auto frame = decoder.next().value()) {
+                if (frame->type == EngineFrameType::load) {
+                    std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":4,"context":4096})");
+                } else if (frame->type == EngineFrameType::request) {
+                    auto const head = std::string("\xc8\0\0\0", 4);
+                    std::ignore = co_await send(channel, EngineFrameType::head, frame->request, head);
+                    for (auto round = 0; round < times; ++round) {
+                        for (auto rest = as_text(frame->payload); !rest.empty();
+                             rest = rest.substr(std::min(size, rest.size()))) {
+                            std::ignore = co_await send(channel, EngineFrameType::chunk, frame->request,
+                                                        rest.substr(0, size));
+                        }
+                    }
+                    std::ignore = co_await send(channel, EngineFrameType::end, frame->request, "");
+                }
+            }
+        }
+    };
+}
+
 struct Device {
     sim::World world{1};
     sim::SimEnv& env = world.add_device("device");
@@ -91,6 +123,21 @@ struct Device {
     }
 };
 
+Task<Result<std::string>> whole_answer(Generation& answer)
+{
+    auto text = std::string{};
+    for (;;) {
+        auto part = co_await answer.next();
+        if (!part) {
+            co_return std::unexpected(part.error());
+        }
+        if (!*part) {
+            co_return text;
+        }
+        text += **part;
+    }
+}
+
 Task<Result<int>> count_chunks(Generation& answer)
 {
     for (auto count = 0;; ++count) {
@@ -111,8 +158,8 @@ TEST_CASE("inference: a model is loaded once for all that ask, and leaves memory
     auto device = Device(scripted(5));
     auto task = [&]() -> Task<> {
         auto loads = 0;
-        auto first = (co_await device.inference->start_chat({}, "{}", [&] { ++loads; })).value();
-        auto second = (co_await device.inference->start_chat({}, "{}", [&] { ++loads; })).value();
+        auto first = (co_await device.inference->start({}, TaskKind::chat, "{}", [&] { ++loads; })).value();
+        auto second = (co_await device.inference->start({}, TaskKind::chat, "{}", [&] { ++loads; })).value();
         CHECK((co_await count_chunks(*first)).value() == 5);
         CHECK((co_await count_chunks(*second)).value() == 5);
         CHECK(loads == 1);
@@ -125,16 +172,45 @@ TEST_CASE("inference: a model is loaded once for all that ask, and leaves memory
     device.run(task());
 }
 
+TEST_CASE("inference: a kind that is not streamed gives its document in parts, whatever bytes it has")
+{
+    auto device = Device(echoing(7));
+    auto task = [&]() -> Task<> {
+        for (auto const kind : {TaskKind::embeddings, TaskKind::rerank, TaskKind::tokenize, TaskKind::transcription}) {
+            auto answer = (co_await device.inference->start({}, kind, "data: no event\n\n[DONE]\n\n", {})).value();
+            auto const document = co_await whole_answer(*answer);
+            CHECK(document.value() == fmt::format("{}\ndata: no event\n\n[DONE]\n\n", route_of(kind)));
+        }
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: a document over its limit is given up, and the next request is served")
+{
+    auto device = Device(echoing(900'000, 60));
+    auto task = [&]() -> Task<> {
+        auto answer =
+            (co_await device.inference->start({}, TaskKind::embeddings, std::string(900'000, 'x'), {})).value();
+        auto const document = co_await whole_answer(*answer);
+        REQUIRE_FALSE(document);
+        CHECK(document.error().kind == ErrorKind::too_large);
+        answer.reset();
+        auto next = (co_await device.inference->start({}, TaskKind::tokenize, "{}", {})).value();
+        CHECK(co_await whole_answer(*next));
+    };
+    device.run(task());
+}
+
 TEST_CASE("inference: an engine that dies in an answer fails it as closed, and the next request is served")
 {
     auto device = Device(scripted(5, 3));
     auto task = [&]() -> Task<> {
-        auto answer = (co_await device.inference->start_chat({}, "{}", {})).value();
+        auto answer = (co_await device.inference->start({}, TaskKind::chat, "{}", {})).value();
         CHECK((co_await count_chunks(*answer)).error().kind == ErrorKind::closed);
         answer.reset();
         co_await sleep_for(device.env, 10ms);
         device.env.set_program("/engine", scripted(2));
-        auto next = (co_await device.inference->start_chat({}, "{}", {})).value();
+        auto next = (co_await device.inference->start({}, TaskKind::chat, "{}", {})).value();
         CHECK((co_await count_chunks(*next)).value() == 2);
     };
     device.run(task());
@@ -151,7 +227,7 @@ TEST_CASE("inference: an engine that does not start gives its reason, at once wh
     });
     auto task = [&]() -> Task<> {
         for (auto attempt = 0; attempt < 2; ++attempt) {
-            auto const answer = co_await device.inference->start_chat({}, "{}", {});
+            auto const answer = co_await device.inference->start({}, TaskKind::chat, "{}", {});
             CHECK(answer.error().kind == ErrorKind::unavailable);
             CHECK(answer.error().text.contains("landlock"));
         }
@@ -167,7 +243,7 @@ TEST_CASE("inference: an engine that hangs in an answer is ended")
         co_return 0;
     });
     auto task = [&]() -> Task<> {
-        auto answer = (co_await device.inference->start_chat({}, "{}", {})).value();
+        auto answer = (co_await device.inference->start({}, TaskKind::chat, "{}", {})).value();
         auto const start = device.env.now();
         CHECK((co_await count_chunks(*answer)).error().kind == ErrorKind::closed);
         CHECK(device.env.now() - start < 7s);
@@ -189,7 +265,7 @@ TEST_CASE("inference: an engine that speaks but does not read gets no more reque
         auto given = 0;
         auto refused = std::optional<Error>{};
         for (; given < 100 && !refused; ++given) {
-            auto const answer = co_await device.inference->start_chat({}, std::string(1'000'000, 'x'), {});
+            auto const answer = co_await device.inference->start({}, TaskKind::chat, std::string(1'000'000, 'x'), {});
             refused = answer ? std::nullopt : std::optional(answer.error());
         }
         CHECK(given < 20);
@@ -205,12 +281,12 @@ TEST_CASE("inference: models that are not here are asked for again and again, an
     auto task = [&]() -> Task<> {
         device.source.is_empty = true;
         for (auto attempt = 0; attempt < 3; ++attempt) {
-            auto const answer = co_await device.inference->start_chat({}, "{}", {});
+            auto const answer = co_await device.inference->start({}, TaskKind::chat, "{}", {});
             CHECK(answer.error().kind == ErrorKind::not_found);
         }
         device.source.is_empty = false;
         // No pause stands in the way, since nothing was remembered.
-        auto const answer = co_await device.inference->start_chat({}, "{}", {});
+        auto const answer = co_await device.inference->start({}, TaskKind::chat, "{}", {});
         CHECK(answer.has_value());
     };
     device.run(task());
@@ -226,7 +302,7 @@ TEST_CASE("inference: what an engine gives as its reason can be shown")
         co_return 3;
     });
     auto task = [&]() -> Task<> {
-        auto const error = (co_await device.inference->start_chat({}, "{}", {})).error();
+        auto const error = (co_await device.inference->start({}, TaskKind::chat, "{}", {})).error();
         CHECK(error.text.contains("no[2Jroomxxx"));
         CHECK(error.text.size() < 5000);
     };

@@ -51,6 +51,21 @@ private:
     std::unique_ptr<scheduling::RunningTask> task_;
 };
 
+scheduling::TaskKind kind_of(api::TaskKind kind)
+{
+    using scheduling::TaskKind;
+    switch (kind) {
+    case api::TaskKind::chat: break;
+    case api::TaskKind::completion: return TaskKind::completion;
+    case api::TaskKind::infill: return TaskKind::infill;
+    case api::TaskKind::embeddings: return TaskKind::embeddings;
+    case api::TaskKind::rerank: return TaskKind::rerank;
+    case api::TaskKind::tokenize: return TaskKind::tokenize;
+    case api::TaskKind::transcription: return TaskKind::transcription;
+    }
+    return TaskKind::chat;
+}
+
 /// Adds what one device says of a model.
 void add_holder(api::ModelView& view, catalog::Model const& model, std::string const& device)
 {
@@ -164,8 +179,10 @@ void describe(api::DeviceView& view, catalog::Entry const& entry)
 
 Task<Result<std::unique_ptr<api::Answer>>> DeviceServices::start(api::InferenceTask task)
 {
-    auto running = device_.scheduler().start(
-        {.request_id = std::move(task.request_id), .model = std::move(task.model), .body = std::move(task.body)});
+    auto running = device_.scheduler().start({.request_id = std::move(task.request_id),
+                                              .model = std::move(task.model),
+                                              .kind = kind_of(task.kind),
+                                              .body = std::move(task.body)});
     if (!running) {
         co_return std::unexpected(running.error());
     }

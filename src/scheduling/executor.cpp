@@ -164,7 +164,7 @@ Task<Result<Timings>> Executor::generate(JobHandle job)
             held->enter(Progress::Stage::loading);
         }
     };
-    auto generation = co_await runner_.start_chat(job->start.model, std::move(body), std::move(loading));
+    auto generation = co_await runner_.start(job->start.model, job->start.kind, std::move(body), std::move(loading));
     if (!generation) {
         co_return std::unexpected(std::move(generation.error()));
     }

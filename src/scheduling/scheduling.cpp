@@ -155,7 +155,7 @@ public:
                     [this](std::unique_ptr<host::Stream> stream) { return executor_.serve(std::move(stream)); });
     }
 
-    Result<std::unique_ptr<RunningTask>> start(ChatTask task) override;
+    Result<std::unique_ptr<RunningTask>> start(InferenceTask task) override;
     std::size_t running() const override { return executor_.running(); }
     std::size_t queued() const override { return executor_.queued(); }
     Task<> stop() override { return executor_.stop(); }
@@ -177,7 +177,7 @@ private:
 
 class PlacedTask final : public RunningTask {
 public:
-    PlacedTask(SchedulerImpl& scheduler, ChatTask task, std::vector<Route> routes)
+    PlacedTask(SchedulerImpl& scheduler, InferenceTask task, std::vector<Route> routes)
         : scheduler_(scheduler), task_(std::move(task)), routes_(std::move(routes))
     {
     }
@@ -194,7 +194,7 @@ public:
             auto reply = co_await attempt_->next(task_.deadline);
             auto const* failed = reply ? std::get_if<Failed>(&*reply) : nullptr;
             if (reply && failed == nullptr) {
-                co_return event_of(std::move(*reply));
+                co_return take(std::move(*reply));
             }
             auto const error = failed != nullptr ? failed->error : reply.error();
             attempt_.reset();
@@ -215,7 +215,7 @@ private:
     {
         auto const& deadline = task_.deadline;
         auto const limit = deadline.is_never() ? Duration::zero() : deadline.remaining(scheduler_.env().now());
-        return {task_.request_id, route().model, task_.body, limit};
+        return {task_.request_id, route().model, task_.kind, task_.body, limit};
     }
 
     bool goes_elsewhere(Error const& error) const
@@ -232,6 +232,20 @@ private:
         auto const device = scheduler_.name_of(route().device);
         return answered_ ? fmt::format("{} was lost in the middle of the answer: {}", device, error.text)
                          : fmt::format("{} cannot be reached: {}", device, error.text);
+    }
+
+    Result<TaskEvent> take(Reply reply)
+    {
+        if (auto const* chunk = std::get_if<Chunk>(&reply); chunk != nullptr && !inference::is_streamed(task_.kind)) {
+            document_bytes_ += chunk->json.size();
+        }
+        if (document_bytes_ > inference::max_document_bytes) {
+            over_ = true;
+            attempt_.reset();
+            return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time",
+                        inference::max_document_bytes);
+        }
+        return event_of(std::move(reply));
     }
 
     TaskEvent event_of(Reply reply)
@@ -256,10 +270,11 @@ private:
     }
 
     SchedulerImpl& scheduler_;
-    ChatTask task_;
+    InferenceTask task_;
     std::vector<Route> routes_;  // best first; those before at_ have refused
     std::size_t at_ = 0;
     bool answered_ = false;  // a chunk was given out
+    std::size_t document_bytes_ = 0;
     bool over_ = false;
     std::unique_ptr<Attempt> attempt_;
 };
@@ -305,7 +320,7 @@ Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
     return found;
 }
 
-Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(ChatTask task)
+Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(InferenceTask task)
 {
     if (task.body.size() > max_body_bytes) {
         return fail(ErrorKind::too_large, "the request has {} bytes, at most {} are taken", task.body.size(), max_body_bytes);
@@ -325,10 +340,10 @@ class InferenceRunner final : public Runner {
 public:
     explicit InferenceRunner(inference::Inference& inference) : inference_(inference) {}
 
-    Task<Result<std::unique_ptr<inference::Generation>>> start_chat(ModelDigest model, std::string body,
-                                                                    std::function<void()> loading) override
+    Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
+                                                               std::function<void()> loading) override
     {
-        return inference_.start_chat(model, std::move(body), std::move(loading));
+        return inference_.start(model, kind, std::move(body), std::move(loading));
     }
 
 private:

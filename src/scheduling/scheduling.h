@@ -6,16 +6,19 @@
 namespace plexus::scheduling {
 
 using inference::ModelDigest;
+using inference::TaskKind;
 using inference::Timings;
 
 inline constexpr std::string_view task_protocol = "/plexus/task/1";
-inline constexpr std::size_t max_body_bytes = 8 * 1024 * 1024 - 1024;  ///< of a chat body; fits an engine frame
+inline constexpr std::size_t max_body_bytes = 8 * 1024 * 1024 - 1024;  ///< of a task; fits an engine frame
 
-/// A chat task: an OpenAI chat body that always streams and always reports usage.
-struct ChatTask {
-    std::string request_id;  ///< for logs; at most 128 bytes are sent
-    std::string model;       ///< a name as given, or the digest in hexadecimal
-    std::string body;        ///< JSON object, at most max_body_bytes
+/// What a user or program asks of a model.
+struct InferenceTask {
+    std::string request_id{};  ///< for logs; at most 128 bytes are sent
+    std::string model{};       ///< a name as given, or the digest in hexadecimal
+    TaskKind kind = TaskKind::chat;
+    std::string
+        body{};  ///< JSON object as the kind has it, at most max_body_bytes; usage is reported if it asks for it
     Deadline deadline = Deadline::never();
 };
 
@@ -31,7 +34,7 @@ struct TaskEvent {
     enum class Kind {
         routed,    ///< `route` is known: a device has accepted the task; again after a change of device
         waiting,   ///< nothing yet; `text` says for what ("loading the model"); repeated while it lasts
-        chunk,     ///< `text` is one OpenAI chat.completion.chunk object
+        chunk,     ///< `text` is one JSON object; of kinds that are not streamed the next bytes of one JSON document
         finished,  ///< nothing follows; `timings` are filled
     };
     Kind kind = Kind::finished;
@@ -44,7 +47,7 @@ struct TaskEvent {
 class RunningTask {
 public:
     virtual ~RunningTask() = default;
-    /// Errors end the task: `malformed` (the request), `too_large` (context), `not_found` (no device has the model any
+    /// Errors end the task: `malformed` (the request), `too_large` (context, document), `not_found` (no device has the model any
     /// more), `unavailable` (full queues), `closed` (device or engine lost), `timed_out`. One call at a time. Must not
     /// be pending when the task is destroyed, unless it is cancelled first.
     virtual Task<Result<TaskEvent>> next() = 0;
@@ -54,9 +57,10 @@ public:
 class Runner {
 public:
     virtual ~Runner() = default;
-    /// As inference::Inference::start_chat.
-    virtual Task<Result<std::unique_ptr<inference::Generation>>> start_chat(ModelDigest model, std::string body,
-                                                                            std::function<void()> loading) = 0;
+    /// As inference::Inference::start.
+    virtual Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind,
+                                                                       std::string body,
+                                                                       std::function<void()> loading) = 0;
 };
 
 /// `inference` must outlive it.
@@ -89,7 +93,7 @@ public:
     /// A model is named by digest or by name, compared byte by byte, over all devices known. A name that means several
     /// digests means the one that this device holds, else the one that most ready devices hold, then most devices.
     /// Errors: `not_found` (with the nearest name), `unavailable` (all its devices are away), `too_large`.
-    virtual Result<std::unique_ptr<RunningTask>> start(ChatTask task) = 0;
+    virtual Result<std::unique_ptr<RunningTask>> start(InferenceTask task) = 0;
 
     virtual std::size_t running() const = 0;
     virtual std::size_t queued() const = 0;

@@ -20,6 +20,15 @@ std::vector<std::string> scripted_chunks(Script const& script)
     return chunks;
 }
 
+std::string joined(std::vector<std::string> const& chunks)
+{
+    auto text = std::string{};
+    for (auto const& chunk : chunks) {
+        text += chunk;
+    }
+    return text;
+}
+
 /// Starts a task and takes events until `chunks` have come.
 Task<std::unique_ptr<RunningTask>> begin(Device& device, std::string model_name, std::size_t chunks)
 {
@@ -74,6 +83,53 @@ TEST_CASE("task: another device answers with the same chunks, whatever the split
             CHECK(outcome.timings.decode_per_second == 100);
             CHECK(mesh.right.runner.last_body == body);
             CHECK(mesh.left.runner.started == 0);
+        };
+        mesh.run(task());
+    }
+}
+
+TEST_CASE("task: every kind reaches the engine of its device, and comes back in objects or as one document")
+{
+    for (auto const is_local : {true, false}) {
+        auto mesh = Mesh(2);
+        auto task = [&]() -> Task<> {
+            auto& executor = is_local ? mesh.left : mesh.right;
+            executor.runner.script = {.chunks = 7, .chunk_bytes = 50'000};
+            executor.catalog->set_models({model("tiny")});
+            co_await sleep_for(mesh.left.env, 1s);
+            for (std::uint64_t number = 0; inference::task_kind_from(number); ++number) {
+                auto const kind = inference::task_kind_from(number).value();
+                CAPTURE(to_string(kind));
+                auto const outcome = co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny", kind)));
+                CHECK_FALSE(outcome.error);
+                CHECK(executor.runner.last_kind == kind);
+                if (inference::is_streamed(kind)) {
+                    CHECK(outcome.chunks == scripted_chunks(executor.runner.script));
+                } else {
+                    CHECK(joined(outcome.chunks) == scripted_document(kind, executor.runner.script));
+                }
+            }
+        };
+        mesh.run(task());
+    }
+}
+
+TEST_CASE("task: a document without an end is given up at its limit")
+{
+    for (auto const is_local : {true, false}) {
+        auto mesh = Mesh(2);
+        auto task = [&]() -> Task<> {
+            auto& executor = is_local ? mesh.left : mesh.right;
+            executor.runner.script = {.chunks = 50, .chunk_bytes = 900'000, .pause = 1ms};
+            executor.catalog->set_models({model("tiny")});
+            co_await sleep_for(mesh.left.env, 1s);
+            auto const outcome = co_await finish(mesh.left.env,
+                                                 mesh.left.scheduler->start(ask("tiny", TaskKind::embeddings)));
+            REQUIRE(outcome.error);
+            CHECK(outcome.error->kind == ErrorKind::too_large);
+            CHECK(joined(outcome.chunks).size() <= inference::max_document_bytes);
+            co_await sleep_for(mesh.left.env, 1s);
+            CHECK(executor.runner.alive == 0);
         };
         mesh.run(task());
     }

@@ -10,7 +10,10 @@ namespace {
 
 class ScriptedGeneration final : public inference::Generation {
 public:
-    explicit ScriptedGeneration(ScriptedRunner& runner) : runner_(runner), script_(runner.script) { ++runner_.alive; }
+    ScriptedGeneration(ScriptedRunner& runner, TaskKind kind) : runner_(runner), kind_(kind), script_(runner.script)
+    {
+        ++runner_.alive;
+    }
     ~ScriptedGeneration() override
     {
         --runner_.alive;
@@ -28,13 +31,24 @@ public:
         co_await sleep_for(runner_.env, script_.pause);
         ++runner_.produced;
         timings_ = {64, given_ + 1, 400, 100};
-        co_return scripted_chunk(given_++, script_.chunk_bytes);
+        co_return part(given_++);
     }
 
     inference::Timings const& timings() const override { return timings_; }
 
 private:
+    std::string part(std::size_t number) const
+    {
+        if (inference::is_streamed(kind_)) {
+            return scripted_chunk(number, script_.chunk_bytes);
+        }
+        auto const whole = scripted_document(kind_, script_);
+        auto const from = whole.size() * number / script_.chunks;
+        return whole.substr(from, whole.size() * (number + 1) / script_.chunks - from);
+    }
+
     ScriptedRunner& runner_;
+    TaskKind kind_;
     Script script_;
     std::size_t given_ = 0;
     inference::Timings timings_;
@@ -53,11 +67,18 @@ std::string scripted_chunk(std::size_t number, std::size_t padding)
     return fmt::format(R"({{"token":{},"padding":"{}"}})", number, std::string(padding, 'x'));
 }
 
-Task<Result<std::unique_ptr<inference::Generation>>> ScriptedRunner::start_chat(ModelDigest, std::string body,
-                                                                                std::function<void()> loading)
+std::string scripted_document(TaskKind kind, Script const& script)
+{
+    auto const padding = std::string(script.chunks * script.chunk_bytes, 'x');
+    return fmt::format(R"({{"kind":"{}","padding":"{}"}})", to_string(kind), padding);
+}
+
+Task<Result<std::unique_ptr<inference::Generation>>> ScriptedRunner::start(ModelDigest, TaskKind kind, std::string body,
+                                                                           std::function<void()> loading)
 {
     ++started;
     last_body = std::move(body);
+    last_kind = kind;
     if (script.loading > Duration::zero()) {
         loading();
         co_await sleep_for(env, script.loading);
@@ -65,7 +86,7 @@ Task<Result<std::unique_ptr<inference::Generation>>> ScriptedRunner::start_chat(
     if (script.fails_at == 0) {
         co_return fail(script.failure, "the script says so");
     }
-    co_return std::make_unique<ScriptedGeneration>(*this);
+    co_return std::make_unique<ScriptedGeneration>(*this, kind);
 }
 
 catalog::Model model(std::string name, std::string content)
@@ -137,9 +158,9 @@ void Mesh::run(Task<> task)
     REQUIRE(world.run(whole(*this, std::move(task)), 1h));
 }
 
-ChatTask ask(std::string model_name)
+InferenceTask ask(std::string model_name, TaskKind kind)
 {
-    return {.request_id = "request-1", .model = std::move(model_name), .body = R"({"messages":[]})"};
+    return {.request_id = "request-1", .model = std::move(model_name), .kind = kind, .body = R"({"messages":[]})"};
 }
 
 Task<Outcome> finish(Env& env, Result<std::unique_ptr<RunningTask>> task)

@@ -22,8 +22,8 @@ class ScriptedRunner final : public Runner {
 public:
     explicit ScriptedRunner(Env& env_used) : env(env_used) {}
 
-    Task<Result<std::unique_ptr<inference::Generation>>> start_chat(ModelDigest model, std::string body,
-                                                                    std::function<void()> loading) override;
+    Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
+                                                               std::function<void()> loading) override;
 
     Env& env;
     Script script;
@@ -32,10 +32,14 @@ public:
     std::size_t produced = 0;  ///< chunks of all answers
     Time last_end{};           ///< when an answer was given up or finished
     std::string last_body;
+    TaskKind last_kind = TaskKind::chat;
 };
 
-/// The chunks that a script gives.
+/// The chunks that a script gives for kinds that are streamed.
 std::string scripted_chunk(std::size_t number, std::size_t padding);
+
+/// And for the others: all of them together.
+std::string scripted_document(TaskKind kind, Script const& script);
 
 catalog::Model model(std::string name, std::string content = {});
 
@@ -84,7 +88,7 @@ struct Outcome {
     Duration took{};
 };
 
-ChatTask ask(std::string model_name);
+InferenceTask ask(std::string model_name, TaskKind kind = TaskKind::chat);
 Task<Outcome> finish(Env& env, Result<std::unique_ptr<RunningTask>> task);
 
 }  // namespace plexus::scheduling::testing

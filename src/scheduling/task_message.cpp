@@ -18,7 +18,7 @@ constexpr double most_per_second = 1e9;
 constexpr std::uint64_t longest_limit_milliseconds = 1000ULL * 60 * 60 * 24 * 365;
 
 namespace start_field {
-enum : std::uint32_t { task_id = 1, model, body, limit_milliseconds };
+enum : std::uint32_t { task_id = 1, model, body, limit_milliseconds, kind };
 }
 namespace reply_field {
 enum : std::uint32_t { accepted = 1, progress, chunk, done, failed };
@@ -102,6 +102,20 @@ Result<void> take_model(ProtobufField const& field, ModelDigest& target)
     return {};
 }
 
+Result<void> take_kind(ProtobufField const& field, TaskKind& target)
+{
+    auto number = std::uint64_t{0};
+    if (auto taken = take_number(field, number); !taken) {
+        return taken;
+    }
+    auto const kind = inference::task_kind_from(number);
+    if (!kind) {
+        return fail(ErrorKind::unavailable, "this device does not know tasks of kind {}", number);
+    }
+    target = *kind;
+    return {};
+}
+
 Result<void> merge(Start& start, ProtobufField const& field)
 {
     switch (field.number) {
@@ -109,6 +123,7 @@ Result<void> merge(Start& start, ProtobufField const& field)
     case start_field::model: return take_model(field, start.model);
     case start_field::body: return take_text(field, max_body_bytes, start.body);
     case start_field::limit_milliseconds: return take_limit(field, start.limit);
+    case start_field::kind: return take_kind(field, start.kind);
     default: return {};
     }
 }
@@ -276,6 +291,7 @@ Bytes encode(Start const& start)
         .bytes(start_field::model, start.model.bytes())
         .text(start_field::body, start.body)
         .varint(start_field::limit_milliseconds, static_cast<std::uint64_t>(limit))
+        .varint(start_field::kind, static_cast<std::uint64_t>(start.kind))
         .take();
 }
 

@@ -17,9 +17,10 @@ inline constexpr std::size_t max_error_bytes = 512;
 
 /// What the requester asks for; its only message.
 struct Start {
-    std::string task_id;
+    std::string task_id{};
     ModelDigest model;
-    std::string body;
+    TaskKind kind = TaskKind::chat;
+    std::string body{};
     Duration limit{};  ///< until the requester has no more use for the answer; zero: none
 
     bool operator==(Start const&) const = default;
@@ -41,7 +42,7 @@ struct Progress {
 
 struct Chunk {
     std::uint64_t sequence = 0;  ///< counts from 0
-    std::string json;
+    std::string json;  ///< a whole object, or the next bytes of one document
 
     bool operator==(Chunk const&) const = default;
 };
@@ -59,7 +60,7 @@ using Reply = std::variant<Accepted, Progress, Chunk, Done, Failed>;
 Bytes encode(Start const& start);
 Bytes encode(Reply const& reply);
 
-/// Errors: `malformed`, `too_large`.
+/// Errors: `malformed`, `too_large`, `unavailable` for a kind of task that is not known here.
 Result<Start> decode_start(ByteView message);
 
 /// Reads an executor's replies and holds it to their order: Accepted, then Progress and Chunks without a gap, then Done

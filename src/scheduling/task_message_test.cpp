@@ -12,7 +12,7 @@ namespace {
 
 Start full_start()
 {
-    return {"request-1", crypto::sha256(as_view("model")), R"({"messages":[]})", 90s};
+    return {"request-1", crypto::sha256(as_view("model")), TaskKind::embeddings, R"({"input":"a"})", 90s};
 }
 
 Result<Reply> read(Reply const& reply)
@@ -60,6 +60,19 @@ TEST_CASE("task messages: unknown fields are skipped, an unknown stage is work, 
     auto const both = concatenate({encode(Accepted{}), encode(Done{})});
     CHECK(ReplyReader{}.take(both).error().kind == ErrorKind::malformed);
     CHECK(ReplyReader{}.take(ProtobufWriter{}.text(9, "x").take()).error().kind == ErrorKind::malformed);
+}
+
+TEST_CASE("task messages: a Start without a kind is a chat, one of an unknown kind is refused for others to take")
+{
+    auto start = full_start();
+    start.kind = TaskKind::chat;
+    auto const whole = encode(start);
+    auto const without_kind = ByteView(whole).first(whole.size() - 2);
+    CHECK(decode_start(without_kind).value() == start);
+    for (auto const kind : {7ULL, 1ULL << 32, ~0ULL}) {
+        auto const unknown = concatenate({to_bytes(without_kind), ProtobufWriter{}.varint(5, kind).take()});
+        CHECK(decode_start(unknown).error().kind == ErrorKind::unavailable);
+    }
 }
 
 TEST_CASE("task messages: cut off anywhere, a message is malformed or a shorter one")

@@ -20,8 +20,8 @@ enum class EngineFrameType : std::uint8_t {
     // from the engine
     ready = 16,    ///< JSON: what was loaded
     refused = 17,  ///< text: why the engine will not start
-    head = 18,     ///< u32 little-endian HTTP status, then the body if it is not streamed
-    chunk = 19,    ///< a part of a streamed body
+    head = 18,     ///< u32 little-endian HTTP status; if it is not 200, the error behind it
+    chunk = 19,    ///< the next bytes of the body
     end = 20,
     failed = 21,   ///< text
     pong = 22,     ///< JSON: busy slots

@@ -97,9 +97,19 @@ struct Device {
         }
     }
 
+    /// All parts of an answer, a line each.
+    Task<Result<std::string>> ask(TaskKind kind, std::string body)
+    {
+        auto const answer = co_await inference->start({}, kind, std::move(body), {});
+        if (!answer) {
+            co_return std::unexpected(answer.error());
+        }
+        co_return co_await answer_text(**answer);
+    }
+
     Task<> check_answer()
     {
-        auto answer = (co_await inference->start_chat({}, question, {})).value();
+        auto answer = (co_await inference->start({}, TaskKind::chat, question, {})).value();
         CHECK((co_await answer_text(*answer)).has_value());
     }
 
@@ -108,7 +118,7 @@ struct Device {
     {
         auto reason = std::string{};
         auto task = [&]() -> Task<> {
-            auto const answer = co_await inference->start_chat({}, question, {});
+            auto const answer = co_await inference->start({}, TaskKind::chat, question, {});
             REQUIRE_FALSE(answer);
             CHECK(answer.error().kind == ErrorKind::unavailable);
             reason = answer.error().text;
@@ -154,7 +164,7 @@ TEST_CASE("engine: a real model answers, with its measured speeds")
     auto device = Device{};
     auto task = [&]() -> Task<> {
         auto const start = device.env.now();
-        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        auto answer = (co_await device.inference->start({}, TaskKind::chat, question, {})).value();
         MESSAGE("ready after ms: " << std::chrono::duration_cast<std::chrono::milliseconds>(device.env.now() - start).count());
         auto const text = co_await answer_text(*answer);
         REQUIRE(text);
@@ -171,12 +181,12 @@ TEST_CASE("engine: a request that is no chat body is refused in words and harms 
     auto device = Device{};
     auto task = [&]() -> Task<> {
         for (auto const* body : {"{}", "[]", "nonsense", R"({"messages":"x"})"}) {
-            auto answer = (co_await device.inference->start_chat({}, body, {})).value();
+            auto answer = (co_await device.inference->start({}, TaskKind::chat, body, {})).value();
             auto const text = co_await answer_text(*answer);
             REQUIRE_FALSE(text);
             CHECK_FALSE(text.error().text.empty());
         }
-        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        auto answer = (co_await device.inference->start({}, TaskKind::chat, question, {})).value();
         CHECK((co_await answer_text(*answer)).has_value());
     };
     device.run(task());
@@ -188,11 +198,11 @@ TEST_CASE("engine: a dropped answer frees its slot within a second")
     auto task = [&]() -> Task<> {
         auto const endless = R"({"messages":[{"role":"user","content":"Count"}],"max_tokens":1500,"ignore_eos":true,"stream":true})";
         for (auto round = 0; round < 4; ++round) {
-            auto answer = (co_await device.inference->start_chat({}, endless, {})).value();
+            auto answer = (co_await device.inference->start({}, TaskKind::chat, endless, {})).value();
             REQUIRE((co_await answer->next()).has_value());
         }
         auto const start = device.env.now();
-        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        auto answer = (co_await device.inference->start({}, TaskKind::chat, question, {})).value();
         REQUIRE((co_await answer->next()).has_value());
         CHECK(device.env.now() - start < 1s);
     };
@@ -205,7 +215,7 @@ TEST_CASE("engine: killed in mid-answer fifty times, every answer ends in a type
     auto typed = 0;
     auto task = [&]() -> Task<> {
         for (auto round = 0; round < 50; ++round) {
-            auto started = co_await device.inference->start_chat({}, question, {});
+            auto started = co_await device.inference->start({}, TaskKind::chat, question, {});
             REQUIRE(started);
             auto answer = std::move(*started);
             REQUIRE((co_await answer->next()).has_value());
@@ -214,7 +224,7 @@ TEST_CASE("engine: killed in mid-answer fifty times, every answer ends in a type
             auto const text = co_await answer_text(*answer);
             typed += !text && text.error().kind == ErrorKind::closed && device.env.now() - killed < 1s ? 1 : 0;
         }
-        auto answer = (co_await device.inference->start_chat({}, question, {})).value();
+        auto answer = (co_await device.inference->start({}, TaskKind::chat, question, {})).value();
         CHECK((co_await answer_text(*answer)).has_value());
     };
     device.run(task());
@@ -268,4 +278,30 @@ TEST_CASE("sandbox: an engine gets no more memory than it may have, and ends as 
 {
     auto device = Device({}, {}, 48ULL << 20);
     CHECK_FALSE(device.refusal().empty());
+}
+
+TEST_CASE("engine: every kind of task is answered, or refused in the words of llama.cpp")
+{
+    auto device = Device{};
+    auto task = [&]() -> Task<> {
+        auto const completion = co_await device.ask(TaskKind::completion,
+                                                    R"({"prompt":"The sky is","max_tokens":8,"stream":true})");
+        REQUIRE(completion);
+        CHECK(completion->contains("text_completion"));
+
+        auto const chat = co_await device.ask(TaskKind::tokenize, question);
+        REQUIRE(chat);
+        CHECK(chat->starts_with(R"({"tokens":)"));
+        CHECK(chat->contains(R"("context":2048)"));
+
+        auto const embeddings = co_await device.ask(TaskKind::embeddings, R"({"input":"a"})");
+        REQUIRE_FALSE(embeddings);
+        CHECK(embeddings.error().kind == ErrorKind::malformed);
+        CHECK(embeddings.error().text.contains("does not support embeddings"));
+
+        auto const rerank = co_await device.ask(TaskKind::rerank, R"({"query":"a","documents":["b"]})");
+        REQUIRE_FALSE(rerank);
+        CHECK(rerank.error().text.contains("does not support reranking"));
+    };
+    device.run(task());
 }

@@ -3,6 +3,7 @@
 namespace plexus::simulation {
 
 using namespace std::chrono_literals;
+using inference::TaskKind;
 
 namespace {
 
@@ -222,7 +223,9 @@ void Faults::ask()
     auto const& model = mesh_.models[mesh_.below("tasks", mesh_.models.size())];
     auto const padding = mesh_.below("tasks", 20) == 0 ? mesh_.below("tasks", 200'000) : mesh_.below("tasks", 300);
     auto const limit = mesh_.below("tasks", 5) == 0 ? Duration::zero() : mesh_.between("tasks", 500ms, 20s);
-    device.ask(model, fmt::format("question {} {}", device.asked(), std::string(padding, 'x')), limit);
+    constexpr auto kinds = std::array{TaskKind::chat, TaskKind::chat, TaskKind::completion, TaskKind::tokenize};
+    auto const kind = kinds.at(mesh_.below("tasks", kinds.size()));
+    device.ask(model, kind, fmt::format("question {} {}", device.asked(), std::string(padding, 'x')), limit);
 }
 
 void Faults::heal()

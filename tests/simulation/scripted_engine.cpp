@@ -10,6 +10,7 @@ namespace plexus::simulation {
 
 namespace {
 
+using inference::TaskKind;
 using stream::EngineFrameType;
 
 constexpr std::size_t longest_answer = 24;
@@ -65,21 +66,33 @@ Task<bool> misbehave(LifeHandle life)
     co_return life->silent;
 }
 
-/// The server-sent events of one answer, cut anywhere.
-std::vector<std::string> cut_events(LifeHandle const& life, std::vector<std::string> const& parts)
+/// One answer, as server-sent events if it is streamed, cut anywhere.
+std::vector<std::string> cut_answer(LifeHandle const& life, TaskKind kind, std::vector<std::string> const& parts)
 {
+    auto const streams = inference::is_streamed(kind);
     auto cut = std::vector<std::string>{};
     for (auto const& part : parts) {
-        auto const event = "data: " + part + "\n\n";
+        auto const event = streams ? "data: " + part + "\n\n" : part;
         auto const at = life->env.random("engine").below(event.size());
         cut.push_back(event.substr(0, at));
         cut.push_back(event.substr(at));
     }
-    cut.emplace_back("data: [DONE]\n\n");
+    if (streams) {
+        cut.emplace_back("data: [DONE]\n\n");
+    }
     return cut;
 }
 
-Task<> answer(LifeHandle life, std::uint32_t id, std::string body)
+TaskKind kind_of(std::string_view route)
+{
+    auto kind = TaskKind::chat;
+    for (std::uint64_t number = 0; inference::route_of(kind) != route; ++number) {
+        kind = inference::task_kind_from(number).value();
+    }
+    return kind;
+}
+
+Task<> answer(LifeHandle life, std::uint32_t id, TaskKind kind, std::string body)
 {
     struct Busy {
         Life& life;
@@ -90,7 +103,7 @@ Task<> answer(LifeHandle life, std::uint32_t id, std::string body)
     if (!co_await send(life, EngineFrameType::head, id, std::string_view("\xc8\0\0\0", 4))) {
         co_return;
     }
-    for (auto const& piece : cut_events(life, expected_parts(life->model, body))) {
+    for (auto const& piece : cut_answer(life, kind, expected_parts(life->model, kind, body))) {
         co_await sleep_for(life->env, life->mood->pause / 2);
         if (life->over || life->cancelled.contains(id) || co_await misbehave(life)) {
             co_return;
@@ -123,8 +136,10 @@ Task<> take(LifeHandle life, stream::EngineFrame frame)
         asio::co_spawn(executor, load(life), asio::detached);
     } else if (frame.type == EngineFrameType::request) {
         auto const text = as_text(frame.payload);
-        auto body = std::string(text.substr(text.find('\n') + 1));
-        asio::co_spawn(executor, answer(life, frame.request, std::move(body)), asio::detached);
+        auto const end = text.find('\n');
+        auto const kind = kind_of(text.substr(0, end));
+        auto body = std::string(text.substr(end + 1));
+        asio::co_spawn(executor, answer(life, frame.request, kind, std::move(body)), asio::detached);
     } else if (frame.type == EngineFrameType::cancel) {
         life->cancelled.insert(frame.request);
     } else if (frame.type == EngineFrameType::ping) {
@@ -162,23 +177,43 @@ Task<int> run_engine(std::shared_ptr<EngineMood const> mood, Env& env, ByteStrea
     }
 }
 
-}  // namespace
-
-std::vector<std::string> expected_parts(crypto::Digest32 const& model, std::string_view body)
+std::string word(crypto::Digest32 const& hash, std::size_t index)
 {
-    auto seed = to_bytes(model.bytes());
-    append(seed, as_view(body));
-    auto const hash = crypto::sha256(seed);
-    auto const count = 1 + std::to_integer<std::size_t>(hash.bytes()[0]) % longest_answer;
+    return fmt::format("{} {}", index, to_hex(hash.bytes().subspan(index, 4)));
+}
+
+std::vector<std::string> chunks(crypto::Digest32 const& hash, std::size_t count, std::size_t prompt_tokens)
+{
     auto parts = std::vector<std::string>{};
     for (std::size_t index = 0; index < count; ++index) {
-        auto const word = to_hex(hash.bytes().subspan(index, 4));
-        parts.push_back(fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{} {}"}}}}]}})", index, word));
+        parts.push_back(fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}})", word(hash, index)));
     }
     parts.push_back(fmt::format(R"({{"choices":[],"usage":{{"prompt_tokens":{},"completion_tokens":{}}},)"
                                 R"("timings":{{"prompt_per_second":500.0,"predicted_per_second":50.0}}}})",
-                                body.size() / 4, count));
+                                prompt_tokens, count));
     return parts;
+}
+
+std::vector<std::string> document(crypto::Digest32 const& hash, std::size_t count)
+{
+    auto parts = std::vector<std::string>{"["};
+    for (std::size_t index = 0; index < count; ++index) {
+        parts.push_back(fmt::format(R"("{}",)", word(hash, index)));
+    }
+    parts.emplace_back("null]");
+    return parts;
+}
+
+}  // namespace
+
+std::vector<std::string> expected_parts(crypto::Digest32 const& model, TaskKind kind, std::string_view body)
+{
+    auto seed = to_bytes(model.bytes());
+    append(seed, as_view(to_string(kind)));
+    append(seed, as_view(body));
+    auto const hash = crypto::sha256(seed);
+    auto const count = 1 + std::to_integer<std::size_t>(hash.bytes()[0]) % longest_answer;
+    return inference::is_streamed(kind) ? chunks(hash, count, body.size() / 4) : document(hash, count);
 }
 
 sim::Program scripted_engine(std::shared_ptr<EngineMood const> mood)

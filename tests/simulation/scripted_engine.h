@@ -2,6 +2,7 @@
 
 #include "base/sim_env.h"
 #include "crypto/digest.h"
+#include "inference/task_kind.h"
 
 namespace plexus::simulation {
 
@@ -15,8 +16,9 @@ struct EngineMood {
     double refuses = 0;  ///< share of starts that it refuses
 };
 
-/// The chunks that any healthy engine gives: a pure function of the model's bytes and the request.
-std::vector<std::string> expected_parts(crypto::Digest32 const& model, std::string_view body);
+/// The chunks that any healthy engine gives: a pure function of the model's bytes and the request. Of kinds that are not
+/// streamed it may be cut elsewhere.
+std::vector<std::string> expected_parts(crypto::Digest32 const& model, inference::TaskKind kind, std::string_view body);
 
 /// Speaks stream/engine_protocol.h as plexus-engine does; the model is the file that it is handed.
 sim::Program scripted_engine(std::shared_ptr<EngineMood const> mood);

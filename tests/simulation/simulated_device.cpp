@@ -5,6 +5,7 @@
 namespace plexus::simulation {
 
 using namespace std::chrono_literals;
+using inference::TaskKind;
 using scheduling::TaskEvent;
 
 namespace {
@@ -33,6 +34,42 @@ bool is_promised(ErrorKind kind)
     return kind == ErrorKind::not_found || kind == ErrorKind::unavailable || kind == ErrorKind::closed ||
            kind == ErrorKind::timed_out;
 }
+
+/// What is still to come of an answer.
+class Expected {
+public:
+    Expected(crypto::Digest32 const& model, TaskKind kind, std::string_view body)
+        : streams_(inference::is_streamed(kind))
+    {
+        std::ranges::copy(expected_parts(model, kind, body), std::back_inserter(parts_));
+    }
+
+    /// Whether the chunk is what comes next: a whole part, or any bytes of a document.
+    bool take(std::string_view chunk)
+    {
+        while (!streams_ && !parts_.empty() && chunk.starts_with(parts_.front())) {
+            chunk.remove_prefix(parts_.front().size());
+            parts_.pop_front();
+        }
+        if (!streams_ && chunk.empty()) {
+            return true;
+        }
+        if (parts_.empty() || !(streams_ ? parts_.front() == chunk : parts_.front().starts_with(chunk))) {
+            return false;
+        }
+        parts_.front().erase(0, chunk.size());
+        if (parts_.front().empty()) {
+            parts_.pop_front();
+        }
+        return true;
+    }
+
+    std::size_t left() const { return parts_.size(); }
+
+private:
+    bool streams_;
+    std::deque<std::string> parts_;
+};
 
 }  // namespace
 
@@ -148,32 +185,33 @@ private:
     std::uint64_t number_;
 };
 
-Task<Result<void>> SimulatedDevice::follow(ModelFile const& model, std::string prompt, Duration limit)
+Task<Result<void>> SimulatedDevice::follow(ModelFile const& model, TaskKind kind, std::string prompt, Duration limit)
 {
     auto const asking = Asking(*this, limit);
     auto const body = fmt::format(R"({{"stream":true,"messages":[{{"role":"user","content":"{}"}}]}})", prompt);
-    auto const expected = expected_parts(model.digest, body);
-    auto task = device_->scheduler().start({.request_id = fmt::format("{}-{}", name_, asking.number()),
-                                            .model = model.name,
-                                            .body = body,
-                                            .deadline = limit > Duration::zero() ? env_.deadline_in(limit)
-                                                                                 : Deadline::never()});
+    auto expected = Expected(model.digest, kind, body);
+    auto task = device_->scheduler().start(
+        {.request_id = fmt::format("{}-{}", name_, asking.number()),
+         .model = model.name,
+         .kind = kind,
+         .body = body,
+         .deadline = limit > Duration::zero() ? env_.deadline_in(limit) : Deadline::never()});
     if (!task) {
         co_return std::unexpected(task.error());
     }
-    for (std::size_t got = 0;;) {
+    for (;;) {
         auto const event = co_await (*task)->next();
         if (!event) {
             co_return std::unexpected(event.error());
         }
         if (event->kind == TaskEvent::Kind::chunk) {
-            findings_.check(got < expected.size() && event->text == expected[got], "an answer is exact", [&] {
-                return fmt::format("task {} of {}, part {}: {}", asking.number(), name_, got, event->text.substr(0, 200));
+            findings_.check(expected.take(event->text), "an answer is exact", [&] {
+                return fmt::format("task {} of {}, {} parts left: {}", asking.number(), name_, expected.left(),
+                                   event->text.substr(0, 200));
             });
-            ++got;
         } else if (event->kind == TaskEvent::Kind::finished) {
-            findings_.check(got == expected.size(), "an answer is whole", [&] {
-                return fmt::format("task {} of {}: {} of {} parts", asking.number(), name_, got, expected.size());
+            findings_.check(expected.left() == 0, "an answer is whole", [&] {
+                return fmt::format("task {} of {}: {} parts are missing", asking.number(), name_, expected.left());
             });
             co_return Result<void>{};
         }
@@ -191,20 +229,20 @@ void SimulatedDevice::check_end(Result<void> const& end)
     }
 }
 
-Task<> SimulatedDevice::ask_in_background(ModelFile const& model, std::string prompt, Duration limit)
+Task<> SimulatedDevice::ask_in_background(ModelFile const& model, TaskKind kind, std::string prompt, Duration limit)
 {
-    auto const end = co_await follow(model, std::move(prompt), limit);
+    auto const end = co_await follow(model, kind, std::move(prompt), limit);
     check_end(end);
 }
 
-void SimulatedDevice::ask(ModelFile const& model, std::string prompt, Duration limit)
+void SimulatedDevice::ask(ModelFile const& model, TaskKind kind, std::string prompt, Duration limit)
 {
-    clients_->spawn("ask", ask_in_background(model, std::move(prompt), limit));
+    clients_->spawn("ask", ask_in_background(model, kind, std::move(prompt), limit));
 }
 
 Task<bool> SimulatedDevice::ask_and_wait(ModelFile const& model, std::string prompt, Duration limit)
 {
-    auto const end = co_await follow(model, std::move(prompt), limit);
+    auto const end = co_await follow(model, TaskKind::chat, std::move(prompt), limit);
     check_end(end);
     co_return end.has_value();
 }

@@ -54,8 +54,8 @@ public:
     /// Runs beside the clients' tasks and ends with them.
     void in_background(std::string what, Task<> work) { clients_->spawn(std::move(what), std::move(work)); }
 
-    /// Asks in the background; `must_succeed` makes every error a finding.
-    void ask(ModelFile const& model, std::string prompt, Duration limit);
+    /// Asks in the background.
+    void ask(ModelFile const& model, inference::TaskKind kind, std::string prompt, Duration limit);
     /// Asks and waits; true for a whole answer.
     Task<bool> ask_and_wait(ModelFile const& model, std::string prompt, Duration limit);
 
@@ -72,8 +72,8 @@ public:
 
 private:
     class Asking;
-    Task<Result<void>> follow(ModelFile const& model, std::string prompt, Duration limit);
-    Task<> ask_in_background(ModelFile const& model, std::string prompt, Duration limit);
+    Task<Result<void>> follow(ModelFile const& model, inference::TaskKind kind, std::string prompt, Duration limit);
+    Task<> ask_in_background(ModelFile const& model, inference::TaskKind kind, std::string prompt, Duration limit);
     void check_end(Result<void> const& end);
 
     sim::World& world_;

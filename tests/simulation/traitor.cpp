@@ -182,7 +182,7 @@ Task<> Traitor::serve_task(std::unique_ptr<host::Stream> stream)
     if (!start) {
         co_return;
     }
-    auto const parts = expected_parts(start->model, start->body);
+    auto const parts = expected_parts(start->model, start->kind, start->body);
     auto replies = std::vector<Bytes>{};
     auto const kind = random.below(6);
     if (kind != 0) {
