@@ -33,6 +33,7 @@ constexpr auto route_table = std::array{
     RouteEntry{"GET", "/v1/models", list_openai_models},
     RouteEntry{"GET", "/v1/models/", show_openai_model},
     RouteEntry{"POST", "/v1/chat/completions", complete_chat},
+    RouteEntry{"POST", "/mcp", serve_mcp},
     RouteEntry{"GET", "/api/v1/status", show_status},
     RouteEntry{"GET", "/api/v1/checks", show_checks},
     RouteEntry{"POST", "/api/v1/shutdown", shut_down, true},

@@ -16,6 +16,9 @@ public:
     /// The content type of a stream.
     virtual std::string_view stream_type() const { return "text/event-stream; charset=utf-8"; }
 
+    /// Where the task runs; told as soon as it is known, before `routed`.
+    virtual void set_route(Route const&) {}
+
     /// What comes before all else, once the head has been sent.
     virtual std::string begin() { return {}; }
     virtual std::string routed(Route const& route) { return fmt::format(": plexus-route {}\n\n", route.device); }

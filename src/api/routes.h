@@ -27,6 +27,7 @@ Task<int> answer_problem(Exchange& exchange, Problem problem);
 Task<int> list_openai_models(RouteContext context);
 Task<int> show_openai_model(RouteContext context);
 Task<int> complete_chat(RouteContext context);
+Task<int> serve_mcp(RouteContext context);
 
 Task<int> show_status(RouteContext context);
 Task<int> show_checks(RouteContext context);

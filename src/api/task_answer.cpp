@@ -67,6 +67,7 @@ void TaskAnswer::note(AnswerEvent const& event)
 {
     if (event.kind == AnswerEvent::Kind::routed) {
         route_ = event.route;
+        dialect_.set_route(route_);
     }
     if (event.kind == AnswerEvent::Kind::chunk) {
         context_.metrics.count_chunk();
