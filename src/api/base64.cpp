@@ -56,7 +56,8 @@ std::optional<std::string> from_base64(std::string_view text)
         }
         group = group << 6 | value;
         if (place % 4 == 3) {
-            bytes += {static_cast<char>(group >> 16 & 255), static_cast<char>(group >> 8 & 255), static_cast<char>(group & 255)};
+            bytes += {static_cast<char>(group >> 16 & 255), static_cast<char>(group >> 8 & 255),
+                      static_cast<char>(group & 255)};
             group = 0;
         }
     }

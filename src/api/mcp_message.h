@@ -47,7 +47,7 @@ struct McpFailure {
     int status = 400;
     McpError error = McpError::invalid_request;
     std::string text{};
-    boost::json::value id{};    ///< null if it could not be read
+    boost::json::value id{};  ///< null if it could not be read
     boost::json::value data{};  ///< null if there is none
 };
 

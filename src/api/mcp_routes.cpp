@@ -16,8 +16,9 @@ namespace json = boost::json;
 namespace {
 
 constexpr auto list_lifetime_ms = 3'600'000;  // the tools change with the version only
-constexpr auto instructions = "Plexus Mesh: language models on the user's own devices. Call `ask` for an answer, "
-                              "`models.list` to choose a model, `mesh.devices` to see the devices.";
+constexpr auto instructions =
+    "Plexus Mesh: language models on the user's own devices. Call `ask` for an answer, "
+    "`models.list` to choose a model, `mesh.devices` to see the devices.";
 
 std::string event(std::string const& message)
 {
@@ -136,13 +137,12 @@ Task<int> McpCall::initialize()
 
 Task<int> McpCall::discover()
 {
-    co_return co_await answer(
-        {{"supportedVersions", json::array{mcp_modern_version, mcp_newest_legacy_version}},
-         {"capabilities", json::object{{"tools", json::object{}}}},
-         {"_meta", json::object{{"io.modelcontextprotocol/serverInfo", server_info()}}},
-         {"instructions", instructions},
-         {"ttlMs", list_lifetime_ms},
-         {"cacheScope", "public"}});
+    co_return co_await answer({{"supportedVersions", json::array{mcp_modern_version, mcp_newest_legacy_version}},
+                               {"capabilities", json::object{{"tools", json::object{}}}},
+                               {"_meta", json::object{{"io.modelcontextprotocol/serverInfo", server_info()}}},
+                               {"instructions", instructions},
+                               {"ttlMs", list_lifetime_ms},
+                               {"cacheScope", "public"}});
 }
 
 Task<int> McpCall::list_tools()
@@ -224,7 +224,8 @@ Task<int> McpCall::listen()
     auto sent = co_await context_.exchange.start(with_common_headers(std::move(head)));
     auto const acknowledged = mcp_notification_text(
         "notifications/subscriptions/acknowledged",
-        {{"_meta", json::object{{"io.modelcontextprotocol/subscriptionId", request_.id}}}, {"notifications", json::object{}}});
+        {{"_meta", json::object{{"io.modelcontextprotocol/subscriptionId", request_.id}}},
+         {"notifications", json::object{}}});
     if (sent) {
         sent = co_await context_.exchange.write(event(acknowledged));
     }

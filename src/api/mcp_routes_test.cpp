@@ -15,9 +15,10 @@ namespace {
 
 std::string post(std::string_view body, std::string_view fields)
 {
-    return fmt::format("POST /mcp HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n"
-                       "Content-Type: application/json\r\nContent-Length: {}\r\n{}\r\n{}",
-                       port, token, body.size(), fields, body);
+    return fmt::format(
+        "POST /mcp HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n"
+        "Content-Type: application/json\r\nContent-Length: {}\r\n{}\r\n{}",
+        port, token, body.size(), fields, body);
 }
 
 constexpr auto meta = std::string_view(R"("_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",)"
@@ -112,8 +113,8 @@ TEST_CASE("mcp: ask streams progress and the answer of a model")
     fixture.answers.steps = {waiting, routed("gaming-pc"), content("Red"), content(", green"), usage(), finished()};
 
     auto const reply = fixture.ask(modern("tools/call",
-                                          R"("name":"ask","arguments":{"prompt":"Name two colours","max_tokens":9})", "ask",
-                                          "Accept: application/json, text/event-stream\r\n"));
+                                          R"("name":"ask","arguments":{"prompt":"Name two colours","max_tokens":9})",
+                                          "ask", "Accept: application/json, text/event-stream\r\n"));
 
     CHECK(reply.header("content-type").starts_with("text/event-stream"));
     auto const messages = messages_of(reply);
@@ -134,8 +135,8 @@ TEST_CASE("mcp: progress is told only to those who gave a token for it")
     auto const waiting = Step{.event = {AnswerEvent::Kind::waiting, "loading the model", {}}};
     fixture.answers.steps = {waiting, pause(3s), waiting, content("Red"), finished()};
 
-    auto const reply = fixture.ask(
-        legacy("tools/call", R"({"name":"ask","arguments":{"prompt":"x","model":"tiny"},"_meta":{"progressToken":"p"}})"));
+    auto const reply = fixture.ask(legacy(
+        "tools/call", R"({"name":"ask","arguments":{"prompt":"x","model":"tiny"},"_meta":{"progressToken":"p"}})"));
 
     auto const messages = messages_of(reply);
     REQUIRE(messages.size() == 2);
@@ -150,7 +151,8 @@ TEST_CASE("mcp: lists come as text and as data")
     fixture.services.models = {{.id = "tiny"}};
 
     auto const models = body_of(fixture.ask(modern("tools/call", R"("name":"models.list")", "models.list")));
-    auto const devices = body_of(fixture.ask(modern("tools/call", R"("name":"mesh.devices")", "=?base64?bWVzaC5kZXZpY2Vz?=")));
+    auto const devices = body_of(
+        fixture.ask(modern("tools/call", R"("name":"mesh.devices")", "=?base64?bWVzaC5kZXZpY2Vz?=")));
 
     CHECK(models.at_pointer("/result/structuredContent/models/0/id") == "tiny");
     CHECK(std::string_view(models.at_pointer("/result/content/0/text").as_string()).contains("tiny"));
@@ -202,8 +204,7 @@ TEST_CASE("mcp: requests that say too little, or a version we do not speak, are 
 
     CHECK(code_of(fixture.ask(post(empty, "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: server/discover\r\n"))) ==
           -32602);
-    auto const refused =
-        fixture.ask(post(strange, "MCP-Protocol-Version: 1900-01-01\r\nMcp-Method: tools/list\r\n"));
+    auto const refused = fixture.ask(post(strange, "MCP-Protocol-Version: 1900-01-01\r\nMcp-Method: tools/list\r\n"));
     CHECK(refused.status == 400);
     CHECK(code_of(refused) == -32022);
     CHECK(body_of(refused).at_pointer("/error/data/supported/0") == "2026-07-28");

@@ -35,8 +35,8 @@ constexpr auto tools_text = std::string_view(R"([
 ])");
 
 constexpr auto question_texts = std::array<std::string_view, 3>{"prompt", "system", "model"};
-constexpr auto question_numbers =
-    std::array{NumberRule{"max_tokens", 1, unlimited, true}, NumberRule{"temperature", 0, 2, false}};
+constexpr auto question_numbers = std::array{NumberRule{"max_tokens", 1, unlimited, true},
+                                             NumberRule{"temperature", 0, 2, false}};
 
 json::object message(std::string_view role, std::string_view content)
 {
