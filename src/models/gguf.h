@@ -6,14 +6,18 @@
 
 namespace plexus::models {
 
-/// Limits of the part of a GGUF file in front of the tensor data.
-inline constexpr std::uint64_t max_header_bytes = 512ULL * 1024 * 1024;
-inline constexpr std::uint64_t max_key_values = 65'536;
-inline constexpr std::uint64_t max_tensors = 65'536;
+/// Limits of the part of a GGUF file in front of the tensor data. All are several times what real models have.
+inline constexpr std::uint64_t max_header_bytes = 128ULL * 1024 * 1024;
+inline constexpr std::uint64_t max_key_values = 4096;
+inline constexpr std::uint64_t max_tensors = 16'384;
 inline constexpr std::uint64_t max_key_bytes = 1024;
-inline constexpr std::uint64_t max_text_bytes = 16ULL * 1024 * 1024;
-inline constexpr std::uint64_t max_array_elements = 64ULL * 1024 * 1024;
+inline constexpr std::uint64_t max_text_bytes = 32ULL * 1024 * 1024;
+inline constexpr std::uint64_t max_template_bytes = 256 * 1024;
+inline constexpr std::uint64_t max_element_bytes = 32 * 1024;      ///< of a text in an array
+inline constexpr std::uint64_t max_texts = 4ULL * 1024 * 1024;     ///< in all arrays but that of the tokens
+inline constexpr std::uint64_t max_tokens = 1024 * 1024;
 inline constexpr std::uint64_t max_tensor_name = 63;
+inline constexpr std::uint64_t min_alignment = 32;                 ///< of ggml's buffers, and what no word means
 inline constexpr std::uint64_t max_alignment = 64 * 1024;
 
 /// What a model file says of itself.
@@ -38,11 +42,13 @@ struct GgufSummary {
     std::uint64_t cache_bytes_per_token() const;
 };
 
-/// Checks a whole GGUF file before any other code sees it: every count, length, offset and product against the real
-/// size of the file, in checked arithmetic, without setting memory aside for what the file claims.
+/// Checks a whole GGUF file before any other code sees it, in one pass from begin to end: every count, length, offset and
+/// product against the real size of the file, in checked arithmetic, without setting memory aside for what the file
+/// claims; and every number over which ggml or llama.cpp would end their process (docs/gguf.md). A file without tensors,
+/// which is a vocabulary, passes.
 ///
 /// Errors: `malformed` with the reason in words, `too_large` over a limit above, `io`.
-/// Spec: ggml docs/gguf.md, versions 2 and 3, little-endian; types of the pinned ggml.
+/// Spec: ggml docs/gguf.md, versions 2 and 3, little-endian; types and rules of the pinned llama.cpp.
 Result<GgufSummary> check_gguf(File const& file);
 
 }  // namespace plexus::models

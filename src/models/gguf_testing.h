@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <map>
 #include <memory>
 #include <string>
@@ -50,6 +52,9 @@ public:
         text("general.architecture", "llama");
         text("tokenizer.chat_template", "{{ messages }}");
         number("llama.context_length", 2048);
+        number("llama.embedding_length", 32);
+        number("llama.block_count", 1);
+        number("llama.attention.head_count", 4);
     }
 
     GgufBuilder& raw(std::string const& key, std::uint32_t type, Bytes value)
@@ -57,8 +62,32 @@ public:
         values_.push_back({key, type, std::move(value)});
         return *this;
     }
-    GgufBuilder& text(std::string const& key, std::string_view value) { return raw(key, 8, text_bytes(value)); }
-    GgufBuilder& number(std::string const& key, std::uint32_t value) { return raw(key, 4, bytes_of(value)); }
+    /// These replace what has the same key.
+    GgufBuilder& text(std::string const& key, std::string_view value) { return set(key, 8, text_bytes(value)); }
+    GgufBuilder& number(std::string const& key, std::uint32_t value) { return set(key, 4, bytes_of(value)); }
+    GgufBuilder& real(std::string const& key, float value) { return set(key, 6, bytes_of(std::bit_cast<std::uint32_t>(value))); }
+    GgufBuilder& flag(std::string const& key, bool value) { return set(key, 7, Bytes{std::byte{value}}); }
+    GgufBuilder& array(std::string const& key, std::uint32_t type, std::uint64_t count, ByteView elements = {})
+    {
+        return set(key, 9, concatenate({bytes_of(type), bytes_of(count), elements}));
+    }
+    GgufBuilder& numbers(std::string const& key, std::vector<std::uint32_t> const& values, std::uint32_t type = 4)
+    {
+        return array(key, type, values.size(), std::as_bytes(std::span(values)));
+    }
+    GgufBuilder& texts(std::string const& key, std::vector<std::string> const& values)
+    {
+        auto elements = Bytes{};
+        for (auto const& value : values) {
+            append(elements, text_bytes(value));
+        }
+        return array(key, 8, values.size(), elements);
+    }
+    GgufBuilder& remove(std::string const& key)
+    {
+        std::erase_if(values_, [&](Entry const& entry) { return entry.key == key; });
+        return *this;
+    }
     GgufBuilder& clear()
     {
         values_.clear();
@@ -109,7 +138,53 @@ private:
         std::uint32_t type;
         Bytes value;
     };
+
+    GgufBuilder& set(std::string const& key, std::uint32_t type, Bytes value)
+    {
+        auto const found = std::ranges::find(values_, key, &Entry::key);
+        if (found == values_.end()) {
+            return raw(key, type, std::move(value));
+        }
+        *found = {key, type, std::move(value)};
+        return *this;
+    }
+
     std::vector<Entry> values_;
 };
+
+/// Puts the tensors one behind the other and makes room for their data, 4 bytes a number.
+inline void lay_out(GgufBuilder& builder)
+{
+    auto end = std::uint64_t{0};
+    for (auto& tensor : builder.tensors) {
+        tensor.offset = end;
+        auto bytes = std::uint64_t{4};
+        for (auto dimension : tensor.dimensions) {
+            bytes *= dimension;
+        }
+        end += (bytes + builder.alignment - 1) / builder.alignment * builder.alignment;
+    }
+    builder.data_bytes = end;
+}
+
+/// The smallest whole model: Llama of one layer, width 8, two heads, seven tokens. llama.cpp loads it.
+inline GgufBuilder tiny_llama()
+{
+    auto builder = GgufBuilder{};
+    builder.number("llama.embedding_length", 8).number("llama.attention.head_count", 2).number("llama.feed_forward_length", 8);
+    builder.real("llama.attention.layer_norm_rms_epsilon", 1e-5F).text("tokenizer.ggml.model", "llama");
+    builder.texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "<0x0A>", "a", "b", "ab"});
+    builder.numbers("tokenizer.ggml.scores", std::vector<std::uint32_t>(7), 6);
+    builder.numbers("tokenizer.ggml.token_type", {2, 3, 3, 6, 1, 1, 1}, 5);
+    builder.tensors = {{.name = "token_embd.weight", .dimensions = {8, 7}}, {.name = "output_norm.weight", .dimensions = {8}}};
+    for (auto const* row : {"attn_norm", "ffn_norm"}) {
+        builder.tensors.push_back({.name = fmt::format("blk.0.{}.weight", row), .dimensions = {8}});
+    }
+    for (auto const* matrix : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_down", "ffn_up"}) {
+        builder.tensors.push_back({.name = fmt::format("blk.0.{}.weight", matrix), .dimensions = {8, 8}});
+    }
+    lay_out(builder);
+    return builder;
+}
 
 }  // namespace plexus::models

@@ -214,6 +214,9 @@ Task<Result<Model>> Store::import_file(std::filesystem::path file, std::string n
     if (!summary) {
         co_return fail(summary.error().kind, "{} cannot be used: {}", file.filename().string(), summary.error().text);
     }
+    if (summary->tensors == 0) {
+        co_return fail(ErrorKind::malformed, "{} holds a vocabulary and no model", file.filename().string());
+    }
 
     auto random = env_.random("models").bytes(16);
     auto intake = Intake(env_, folder_ / "partial" / to_hex(random));

@@ -2,7 +2,7 @@
 
 #include "base/sim_env.h"
 #include "base/sim_world.h"
-#include "models/gguf_testing.h"
+#include "models/gguf_refused_testing.h"
 #include "models/store.h"
 
 using namespace plexus;
@@ -72,6 +72,34 @@ TEST_CASE("model store: what is no GGUF file is refused with the reason and leav
     CHECK(result.error().text.starts_with("picture.gguf cannot be used: "));
     CHECK(device.store->list().empty());
     CHECK(device.entries("partial") == 0);
+}
+
+TEST_CASE("model store: no file of the corpus of broken GGUF files comes in")
+{
+    auto device = Device();
+    for (auto const& [name, bytes, reason] : refused_files()) {
+        CAPTURE(name);
+        device.env.put_file("/home/" + name, bytes);
+
+        auto const result = device.import_file("/home/" + name, "broken");
+
+        REQUIRE_FALSE(result);
+        CHECK(result.error().text.contains(reason));
+        CHECK(device.store->list().empty());
+        CHECK(device.entries("partial") == 0);
+    }
+}
+
+TEST_CASE("model store: a vocabulary without weights is refused as what it is")
+{
+    auto device = Device();
+    auto vocabulary = tiny_llama();
+    vocabulary.tensors.clear();
+    device.env.put_file("/home/vocabulary.gguf", vocabulary.build());
+
+    auto const result = device.import_file("/home/vocabulary.gguf");
+
+    CHECK(result.error() == Error{ErrorKind::malformed, "vocabulary.gguf holds a vocabulary and no model"});
 }
 
 TEST_CASE("model store: names are unique and usable, equal bytes are kept once")
