@@ -19,6 +19,9 @@ extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, st
 
 namespace {
 
+bool const is_loud = std::getenv("PLEXUS_FUZZ_LOG") != nullptr;
+bool const is_stepping = std::getenv("PLEXUS_FUZZ_STEPS") != nullptr;
+
 class SealedFile {
 public:
     explicit SealedFile(ByteView bytes) : descriptor_(::memfd_create("gguf", MFD_CLOEXEC))
@@ -87,8 +90,7 @@ void load_model(std::string const& path, bool vocabulary_only)
         return;
     }
     use_vocabulary(model);
-    static auto const steps = std::getenv("PLEXUS_FUZZ_STEPS") != nullptr;
-    if (!vocabulary_only && steps) {
+    if (!vocabulary_only && is_stepping) {
         take_a_step(model);
     }
     llama_model_free(model);
@@ -100,9 +102,10 @@ extern "C" int LLVMFuzzerInitialize(int* count, char*** arguments)
 {
     std::ignore = count;
     std::ignore = arguments;
-    if (std::getenv("PLEXUS_FUZZ_LOG") == nullptr) {
+    if (!is_loud) {
         llama_log_set([](ggml_log_level, char const*, void*) {}, nullptr);
     }
+    ::setenv("GGML_NO_BACKTRACE", "1", 1);
     llama_backend_init();
     return 0;
 }
@@ -128,12 +131,18 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size)
 {
     auto const bytes = std::as_bytes(std::span(data, size));
-    if (!check_gguf(MemoryFile(to_bytes(bytes)))) {
+    auto const summary = check_gguf(MemoryFile(to_bytes(bytes)));
+    if (!summary) {
+        if (is_loud) {
+            std::fprintf(stderr, "refused: %s\n", summary.error().text.c_str());
+        }
         return -1;  // the target gguf looks after these
     }
     load_metadata(bytes);
     auto const file = SealedFile(bytes);
     load_model(file.path(), true);
-    load_model(file.path(), false);
+    if (summary->tensors > 0) {  // the store takes no other
+        load_model(file.path(), false);
+    }
     return 0;
 }
