@@ -43,6 +43,21 @@ bool is_finite(GgufType type, std::byte const* at)
                                  : true;
 }
 
+/// Counts what nests in a chat template. llama.cpp reads it by recursion, without a bound of its own.
+class TemplateShape {
+public:
+    void add(std::string_view piece)
+    {
+        brackets_ += std::ranges::count_if(piece, [](char symbol) { return symbol == '(' || symbol == '[' || symbol == '{'; });
+        signs_ += std::ranges::count_if(piece, [](char symbol) { return symbol == '-' || symbol == '+'; });
+    }
+    bool is_too_deep() const { return brackets_ > max_template_brackets || signs_ > max_template_signs; }
+
+private:
+    std::ptrdiff_t brackets_ = 0;
+    std::ptrdiff_t signs_ = 0;
+};
+
 class MetadataReader {
 public:
     explicit MetadataReader(GgufReader& reader) : reader_(reader) {}
@@ -119,8 +134,9 @@ Result<GgufValue> MetadataReader::value(std::string const& key, std::string cons
 
 Result<GgufValue> MetadataReader::text(std::string const& key, std::string const& what)
 {
-    auto const limit = key.starts_with(template_key) ? max_template_bytes : max_text_bytes;
-    auto const length = reader_.text_length(limit, what);
+    auto const is_template = key.starts_with(template_key);
+    auto shape = TemplateShape{};
+    auto const length = reader_.text_length(is_template ? max_template_bytes : max_text_bytes, what);
     if (!length) {
         return std::unexpected(length.error());
     }
@@ -133,8 +149,12 @@ Result<GgufValue> MetadataReader::text(std::string const& key, std::string const
         if (std::ranges::count(*piece, std::byte{0}) > 0) {
             return fail(ErrorKind::malformed, "{} has a zero byte within", what);
         }
+        shape.add(as_text(*piece));
         made.text += as_text(piece->first(std::min(piece->size(), GgufValue::kept_text_bytes - made.text.size())));
         left -= piece->size();
+    }
+    if (is_template && shape.is_too_deep()) {
+        return fail(ErrorKind::too_large, "{} has more than {} brackets or {} signs", what, max_template_brackets, max_template_signs);
     }
     return made;
 }

@@ -81,6 +81,8 @@ void keys_and_values(Collection& all)
         all.add("length.doubles-" + name, "elements", [=](auto& file) { file.array("x", 12, size); });
     }
     all.add("length.texts-of-nothing", "texts", [](auto& file) { file.array("x", 8, huge); });
+    all.add("template.brackets", "brackets", [](auto& file) { file.text("tokenizer.chat_template", "{{ " + std::string(4000, '(')); });
+    all.add("template.blocks", "brackets", [](auto& file) { file.text("tokenizer.chat_template.tool_use", std::string(2100, '{')); });
     all.add("text.zero-byte", "zero byte", [](auto& file) { file.text("general.architecture", std::string_view("llama\0x", 7)); });
     all.add("number.not-a-number", "not a number", [](auto& file) { file.raw("llama.rope.freq_base", 6, GgufBuilder::bytes_of(not_a_number)); });
     all.add("number.infinite-list", "infinite", [](auto& file) { file.numbers("x", {0x7f800000U}, 6); });

@@ -105,10 +105,12 @@ TEST_CASE("gguf: the corpus of broken files is the one that the tests make")
     }
 }
 
-TEST_CASE("gguf: a chat template over the limit is refused")
+TEST_CASE("gguf: a chat template that is too long or too deep is refused")
 {
     auto const text = std::string(max_template_bytes + 1, ' ');
     CHECK(check(GgufBuilder().text("tokenizer.chat_template", text)).error().kind == ErrorKind::too_large);
+    CHECK(check(GgufBuilder().text("tokenizer.chat_template", std::string(max_template_signs + 1, '-'))).error().kind == ErrorKind::too_large);
+    CHECK(check(GgufBuilder().text("tokenizer.chat_template", std::string(max_template_signs, '-'))));
 }
 
 TEST_CASE("gguf: a file cut off at any byte is refused")
