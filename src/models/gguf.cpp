@@ -76,6 +76,16 @@ std::uint64_t first_of(GgufMetadata const& metadata, std::string const& key)
     return value == nullptr || !value->is_integer() ? 0 : std::max<std::int64_t>(value->integers.front(), 0);
 }
 
+/// Of models with Mamba's two states; 0 for others and for what does not fit 64 bits.
+std::uint64_t state_values(std::uint64_t groups, std::uint64_t state, std::uint64_t inner, std::uint64_t kernel)
+{
+    auto const width = checked_multiply<std::uint64_t>(2 * (groups & UINT32_MAX), state);
+    auto const row = width ? checked_add(*width, inner) : std::nullopt;
+    auto const convolution = row ? checked_multiply(*row, std::max<std::uint64_t>(kernel, 1) - 1) : std::nullopt;
+    auto const recurrent = checked_multiply(state, inner);
+    return convolution && recurrent ? checked_add(*convolution, *recurrent).value_or(0) : 0;
+}
+
 GgufSummary describe(Header const& header, GgufMetadata const& metadata, GgufTensors tensors)
 {
     auto const architecture = std::string(metadata.text("general.architecture"));
@@ -94,6 +104,14 @@ GgufSummary describe(Header const& header, GgufMetadata const& metadata, GgufTen
         .block_count = number("block_count"),
         .head_count = number("attention.head_count"),
         .key_value_heads = number("attention.head_count_kv"),
+        .key_length = number("attention.key_length"),
+        .value_length = number("attention.value_length"),
+        .feed_forward_length = std::max(number("feed_forward_length"), number("expert_feed_forward_length")),
+        .sliding_window = number("attention.sliding_window"),
+        .state_values = state_values(number("ssm.group_count"), number("ssm.state_size"), number("ssm.inner_size"),
+                                     number("ssm.conv_kernel")),
+        .full_attention_interval = number("full_attention_interval"),
+        .vocabulary_size = metadata.tokens ? metadata.tokens->count : 0,
         .has_chat_template = !metadata.text("tokenizer.chat_template").empty(),
         .is_embedding = metadata.find(architecture + ".pooling_type") != nullptr,
     };

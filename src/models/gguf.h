@@ -25,10 +25,10 @@ inline constexpr std::uint64_t max_alignment = 64 * 1024;
 /// What a model file says of itself.
 struct GgufSummary {
     std::uint32_t version = 0;
-    std::string architecture;
-    std::string name;
-    std::string quantisation;  ///< the type that most weight bytes have, like "Q4_1"
-    std::string tokenizer;
+    std::string architecture{};
+    std::string name{};
+    std::string quantisation{};  ///< the type that most weight bytes have, like "Q4_1"
+    std::string tokenizer{};
     std::uint64_t tensors = 0;
     std::uint64_t parameters = 0;
     std::uint64_t weight_bytes = 0;
@@ -37,6 +37,13 @@ struct GgufSummary {
     std::uint64_t block_count = 0;
     std::uint64_t head_count = 0;
     std::uint64_t key_value_heads = 0;
+    std::uint64_t key_length = 0;  ///< of one head; 0 here and below: the file does not say
+    std::uint64_t value_length = 0;
+    std::uint64_t feed_forward_length = 0;
+    std::uint64_t sliding_window = 0;
+    std::uint64_t state_values = 0;             ///< numbers of the recurrent state of one layer
+    std::uint64_t full_attention_interval = 0;  ///< of recurrent models: every n-th layer attends instead
+    std::uint64_t vocabulary_size = 0;
     bool has_chat_template = false;
     bool is_embedding = false;
 

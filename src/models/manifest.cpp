@@ -33,6 +33,13 @@ json::object summary_to_json(GgufSummary const& summary)
             {"block_count", summary.block_count},
             {"head_count", summary.head_count},
             {"key_value_heads", summary.key_value_heads},
+            {"key_length", summary.key_length},
+            {"value_length", summary.value_length},
+            {"feed_forward_length", summary.feed_forward_length},
+            {"sliding_window", summary.sliding_window},
+            {"state_values", summary.state_values},
+            {"full_attention_interval", summary.full_attention_interval},
+            {"vocabulary_size", summary.vocabulary_size},
             {"has_chat_template", summary.has_chat_template},
             {"is_embedding", summary.is_embedding}};
 }
@@ -46,6 +53,12 @@ template <typename Number>
 Number number_at(json::value const& object, std::string_view key)
 {
     return object.at(key).to_number<Number>();
+}
+
+/// Of what earlier versions did not write.
+std::uint64_t number_or_zero(json::value const& object, std::string_view key)
+{
+    return object.as_object().contains(key) ? number_at<std::uint64_t>(object, key) : 0;
 }
 
 GgufSummary summary_from_json(json::value const& value)
@@ -63,6 +76,13 @@ GgufSummary summary_from_json(json::value const& value)
             .block_count = number_at<std::uint64_t>(value, "block_count"),
             .head_count = number_at<std::uint64_t>(value, "head_count"),
             .key_value_heads = number_at<std::uint64_t>(value, "key_value_heads"),
+            .key_length = number_or_zero(value, "key_length"),
+            .value_length = number_or_zero(value, "value_length"),
+            .feed_forward_length = number_or_zero(value, "feed_forward_length"),
+            .sliding_window = number_or_zero(value, "sliding_window"),
+            .state_values = number_or_zero(value, "state_values"),
+            .full_attention_interval = number_or_zero(value, "full_attention_interval"),
+            .vocabulary_size = number_or_zero(value, "vocabulary_size"),
             .has_chat_template = value.at("has_chat_template").as_bool(),
             .is_embedding = value.at("is_embedding").as_bool()};
 }
