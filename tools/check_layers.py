@@ -23,6 +23,7 @@ LIBRARIES = {
     "spdlog": r"spdlog/",
     "openssl": r"openssl/",
     "sodium": r"sodium",
+    "curl": r"curl/",
     "seccomp": r"seccomp\.h$",
     "qrencode": r"qrencode\.h$",
     "edit": r"(histedit|editline)",
@@ -39,7 +40,7 @@ SYSTEM = re.compile(
     r"|ifaddrs\.h|dirent\.h|time\.h|ctime|random|thread|mutex|shared_mutex|atomic|condition_variable|future|semaphore"
     r"|fstream|cstdio|stdio\.h|stdlib\.h)")
 PLATFORM = {
-    "src/base/real_*": "the real clock, network, disk, randomness",
+    "src/base/real_*": "the real clock, network, disk, HTTP, randomness",
     "src/base/log.cpp": "writes to standard error",
     "src/base/paths.cpp": "reads the environment",
     "src/base/result.cpp": "prints a broken assertion and ends",

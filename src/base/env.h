@@ -10,6 +10,7 @@
 
 #include "base/byte_stream.h"
 #include "base/bytes.h"
+#include "base/http_client.h"
 #include "base/task.h"
 #include "base/time.h"
 
@@ -165,7 +166,7 @@ public:
     virtual Result<std::unique_ptr<Process>> start(ProcessOptions options) = 0;
 };
 
-/// All that touches the world outside: clock, timers, randomness, network, disk, processes, worker threads.
+/// All that touches the world outside: clock, timers, randomness, network, disk, processes, HTTP, worker threads.
 ///
 /// RealEnv binds the operating system, SimEnv a virtual clock and simulated links driven by one seed.
 class Env {
@@ -188,6 +189,7 @@ public:
     virtual Network& network() = 0;
     virtual Disk& disk() = 0;
     virtual Processes& processes() = 0;
+    virtual HttpClient& http() = 0;
 
     /// Runs `work` on a worker thread, then `done` on the loop. `work` owns or copies all that it uses.
     virtual void post_work(std::move_only_function<void()> work, std::move_only_function<void()> done) = 0;

@@ -41,6 +41,7 @@ struct RealEnv::State {
     RealDisk disk;
     RealNetwork network;
     Processes* processes = nullptr;
+    HttpClient* http = nullptr;
     SystemRandom random;
     SystemTimer system_timer;
     Time armed_for = Time::max();
@@ -131,6 +132,11 @@ void RealEnv::use_processes(Processes& processes)
     state_->processes = &processes;
 }
 
+void RealEnv::use_http(HttpClient& http)
+{
+    state_->http = &http;
+}
+
 asio::io_context& RealEnv::context()
 {
     return state_->context;
@@ -193,6 +199,12 @@ Processes& RealEnv::processes()
 {
     PLEXUS_ASSERT(state_->processes != nullptr);
     return *state_->processes;
+}
+
+HttpClient& RealEnv::http()
+{
+    PLEXUS_ASSERT(state_->http != nullptr);
+    return *state_->http;
 }
 
 void RealEnv::post_work(std::move_only_function<void()> work, std::move_only_function<void()> done)

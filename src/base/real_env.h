@@ -21,6 +21,8 @@ public:
 
     /// The real sandboxed launcher, set by `node` before the first process is started. Not owned.
     void use_processes(Processes& processes);
+    /// The HTTP client, set before its first use by programs that have one (RealHttp). Not owned.
+    void use_http(HttpClient& http);
 
     asio::io_context& context();
 
@@ -33,6 +35,7 @@ public:
     Network& network() override;
     Disk& disk() override;
     Processes& processes() override;
+    HttpClient& http() override;
     void post_work(std::move_only_function<void()> work, std::move_only_function<void()> done) override;
 
 private:

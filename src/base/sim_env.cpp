@@ -1,6 +1,7 @@
 #include "base/sim_env.h"
 
 #include "base/sim_disk.h"
+#include "base/sim_http.h"
 #include "base/sim_network.h"
 #include "base/sim_processes.h"
 #include "base/sim_world.h"
@@ -190,7 +191,7 @@ bool World::run(Task<> task, Duration limit)
 struct SimEnv::State {
     State(World& owner, Env& env, std::string const& device, asio::ip::address at)
         : world(*owner.state_), name(device), address(at), random(mix(world.seed, hash_text(device))),
-          network(world, device, at), disk(world, device), processes(world, env, device)
+          network(world, device, at), disk(world, device), processes(world, env, device), http(env)
     {
     }
 
@@ -201,6 +202,7 @@ struct SimEnv::State {
     SimNetwork network;
     SimDisk disk;
     SimProcesses processes;
+    SimHttp http;
     Duration clock_offset{};
     bool crashed = false;
 };
@@ -264,6 +266,8 @@ Random& SimEnv::random(std::string_view component) { return state_->random.get(c
 Network& SimEnv::network() { return state_->network; }
 Disk& SimEnv::disk() { return state_->disk; }
 Processes& SimEnv::processes() { return state_->processes; }
+HttpClient& SimEnv::http() { return state_->http; }
+SimHttp& SimEnv::web() { return state_->http; }
 
 void SimEnv::post_work(std::move_only_function<void()> work, std::move_only_function<void()> done)
 {

@@ -9,6 +9,7 @@
 namespace plexus::sim {
 
 class World;
+class SimHttp;
 
 /// How bytes travel between two devices, both ways. TCP semantics: loss costs a retransmission, never bytes.
 struct Link {
@@ -49,6 +50,8 @@ public:
     /// The next `count`-th write from now fails with `io`; 0 switches it off.
     void fail_disk_write(std::size_t count);
     void set_program(std::string const& path, Program program);
+    /// The web that this device sees (base/sim_http.h).
+    SimHttp& web();
     /// Puts a file there at once, durable.
     void put_file(std::filesystem::path const& path, Bytes bytes, unsigned mode = 0644);
 
@@ -61,6 +64,7 @@ public:
     Network& network() override;
     Disk& disk() override;
     Processes& processes() override;
+    HttpClient& http() override;
     void post_work(std::move_only_function<void()> work, std::move_only_function<void()> done) override;
 
 private:

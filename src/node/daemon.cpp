@@ -3,6 +3,7 @@
 #include "api/api.h"
 #include "api/token.h"
 #include "base/real_env.h"
+#include "base/real_http.h"
 #include "node/device.h"
 #include "node/platform.h"
 #include "node/services.h"
@@ -28,9 +29,11 @@ std::string next_step_for(Error const& error, std::filesystem::path const& place
 class Daemon {
 public:
     explicit Daemon(DaemonOptions options)
-        : options_(std::move(options)), env_(std::max(core_count(), 2U) - 1), launcher_(env_.context())
+        : options_(std::move(options)), env_(std::max(core_count(), 2U) - 1), launcher_(env_.context()),
+          http_(env_.context())
     {
         env_.use_processes(launcher_);
+        env_.use_http(http_);
     }
 
     std::optional<Failure> run()
@@ -166,6 +169,7 @@ private:
     DaemonOptions options_;
     RealEnv env_;
     sandbox::Launcher launcher_;
+    RealHttp http_;
     std::optional<InstanceLock> lock_;
     std::unique_ptr<Device> device_;
     std::unique_ptr<DeviceServices> services_;
