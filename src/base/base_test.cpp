@@ -167,3 +167,30 @@ TEST_CASE("real disk: write_file replaces in one step and read_file keeps its li
         co_return;
     });
 }
+
+TEST_CASE("real disk: a file is written at places, with room set aside, and gone on with later")
+{
+    run([](Env& env) -> Task<> {
+        auto const folder = std::filesystem::temp_directory_path() /
+                            fmt::format("plexus-base-{}", env.random("test").next());
+        CHECK(env.disk().make_folders(folder, 0700));
+        {
+            auto const file = env.disk().create(folder / "file", 0600).value();
+            CHECK(file->reserve(10));
+            CHECK(file->write_at(8, as_view("tail")));
+            CHECK(file->write(as_view("he")));
+            CHECK(file->write(as_view("ad")));
+            CHECK(file->sync());
+        }
+        auto const file = env.disk().open_to_write(folder / "file").value();
+        CHECK(file->write(as_view("!")));
+        CHECK(file->reserve(4));
+
+        auto const bytes = env.disk().read_file(folder / "file", 100).value();
+
+        CHECK(as_text(bytes) == std::string_view("head\0\0\0\0tail!", 13));
+        CHECK(env.disk().open_to_write(folder / "other").error().kind == ErrorKind::not_found);
+        std::filesystem::remove_all(folder);
+        co_return;
+    });
+}

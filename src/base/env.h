@@ -93,12 +93,17 @@ public:
     virtual int descriptor() const = 0;
 };
 
-/// A new file being written from its beginning.
+/// A file being written. Writes at places that do not overlap may be made from several threads.
 class WritableFile {
 public:
     virtual ~WritableFile() = default;
-    /// Errors: `out_of_space`, `io`.
+    /// Goes on behind the last `write`, at first at the beginning. Errors: `out_of_space`, `io`.
     virtual Result<void> write(ByteView bytes) = 0;
+    /// Leaves zeros in what it skips. Errors: `out_of_space`, `io`.
+    virtual Result<void> write_at(std::uint64_t offset, ByteView bytes) = 0;
+    /// Makes the file at least `size` bytes long, and sets the room aside where the file system can.
+    /// Errors: `out_of_space`, `io`.
+    virtual Result<void> reserve(std::uint64_t size) = 0;
     /// Makes all written bytes durable.
     virtual Result<void> sync() = 0;
 };
@@ -121,6 +126,8 @@ public:
     virtual Result<std::unique_ptr<File>> open(std::filesystem::path const& path) = 0;
     /// Must not exist yet.
     virtual Result<std::unique_ptr<WritableFile>> create(std::filesystem::path const& path, unsigned mode) = 0;
+    /// A file that is there already, with its bytes; `write` goes on behind them.
+    virtual Result<std::unique_ptr<WritableFile>> open_to_write(std::filesystem::path const& path) = 0;
     virtual Result<void> make_folders(std::filesystem::path const& path, unsigned mode) = 0;
     virtual Result<void> rename(std::filesystem::path const& from, std::filesystem::path const& to) = 0;
     virtual Result<void> link(std::filesystem::path const& existing, std::filesystem::path const& added) = 0;

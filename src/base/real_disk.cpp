@@ -94,6 +94,39 @@ public:
         return {};
     }
 
+    Result<void> write_at(std::uint64_t offset, ByteView bytes) override
+    {
+        while (!bytes.empty()) {
+            auto const count = ::pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            if (count < 0 && errno != EINTR) {
+                return std::unexpected(system_error("write", path_, errno));
+            }
+            auto const written = count > 0 ? static_cast<std::size_t>(count) : 0;
+            bytes = bytes.subspan(written);
+            offset += written;
+        }
+        return {};
+    }
+
+    Result<void> reserve(std::uint64_t size) override
+    {
+        struct stat status = {};
+        if (::fstat(descriptor_.get(), &status) != 0) {
+            return std::unexpected(system_error("look at", path_, errno));
+        }
+        if (size == 0 || ::fallocate(descriptor_.get(), 0, 0, static_cast<off_t>(size)) == 0) {
+            return {};
+        }
+        auto const is_impossible = errno == EOPNOTSUPP || errno == ENOSYS;
+        if (!is_impossible || static_cast<std::uint64_t>(status.st_size) >= size) {
+            return is_impossible ? Result<void>{} : std::unexpected(system_error("make room for", path_, errno));
+        }
+        if (::ftruncate(descriptor_.get(), static_cast<off_t>(size)) != 0) {
+            return std::unexpected(system_error("make room for", path_, errno));
+        }
+        return {};
+    }
+
     Result<void> sync() override
     {
         if (::fsync(descriptor_.get()) != 0) {
@@ -141,6 +174,15 @@ Result<std::unique_ptr<WritableFile>> RealDisk::create(std::filesystem::path con
     auto descriptor = Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
     if (descriptor.get() < 0) {
         return std::unexpected(system_error("create", path, errno));
+    }
+    return std::make_unique<RealWritableFile>(std::move(descriptor), path);
+}
+
+Result<std::unique_ptr<WritableFile>> RealDisk::open_to_write(std::filesystem::path const& path)
+{
+    auto descriptor = Descriptor(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (descriptor.get() < 0 || ::lseek(descriptor.get(), 0, SEEK_END) < 0) {
+        return std::unexpected(system_error("open", path, errno));
     }
     return std::make_unique<RealWritableFile>(std::move(descriptor), path);
 }

@@ -9,6 +9,7 @@ class RealDisk final : public Disk {
 public:
     Result<std::unique_ptr<File>> open(std::filesystem::path const& path) override;
     Result<std::unique_ptr<WritableFile>> create(std::filesystem::path const& path, unsigned mode) override;
+    Result<std::unique_ptr<WritableFile>> open_to_write(std::filesystem::path const& path) override;
     Result<void> make_folders(std::filesystem::path const& path, unsigned mode) override;
     Result<void> rename(std::filesystem::path const& from, std::filesystem::path const& to) override;
     Result<void> link(std::filesystem::path const& existing, std::filesystem::path const& added) override;

@@ -1,5 +1,8 @@
 #include "base/sim_disk.h"
 
+#include <algorithm>
+#include <ranges>
+
 namespace plexus::sim {
 
 namespace {
@@ -28,17 +31,48 @@ private:
 class SimWritableFile final : public WritableFile {
 public:
     SimWritableFile(SimDisk& disk, std::shared_ptr<SimDisk::Content> content)
-        : disk_(disk), content_(std::move(content))
+        : disk_(disk), content_(std::move(content)), end_(content_->bytes.size())
     {
     }
 
-    Result<void> write(ByteView bytes) override { return disk_.write(*content_, bytes); }
+    Result<void> write(ByteView bytes) override
+    {
+        auto written = disk_.write(*content_, end_, bytes);
+        end_ += written ? bytes.size() : 0;
+        return written;
+    }
+    Result<void> write_at(std::uint64_t offset, ByteView bytes) override
+    {
+        return disk_.write(*content_, offset, bytes);
+    }
+    Result<void> reserve(std::uint64_t size) override { return disk_.reserve(*content_, size); }
     Result<void> sync() override { return disk_.sync(*content_); }
 
 private:
     SimDisk& disk_;
     std::shared_ptr<SimDisk::Content> content_;
+    std::uint64_t end_;
 };
+
+/// Puts `bytes` at `offset`, with zeros in what it skips.
+void place(Bytes& target, std::uint64_t offset, ByteView bytes)
+{
+    target.resize(std::max<std::size_t>(target.size(), offset + bytes.size()));
+    std::ranges::copy(bytes, target.begin() + static_cast<std::ptrdiff_t>(offset));
+}
+
+/// What of the writes since the last sync reached the disk: of each a random beginning, in no order.
+void keep_some(SimDisk::Content& content, Random& random)
+{
+    auto writes = std::exchange(content.unsynced, {});
+    for (auto const& write : std::views::reverse(writes)) {
+        place(content.bytes, write.offset, write.before);
+        content.bytes.resize(write.size_before);
+    }
+    for (auto const& write : writes) {
+        place(content.bytes, write.offset, ByteView(write.bytes).first(random.below(write.bytes.size() + 1)));
+    }
+}
 
 std::unexpected<Error> missing(std::string_view what, std::filesystem::path const& path)
 {
@@ -61,9 +95,7 @@ void SimDisk::crash()
     }
     unsynced_.clear();
     for (auto& [path, content] : files_) {
-        auto const kept = content->durable + random_.below(content->bytes.size() - content->durable + 1);
-        content->bytes.resize(kept);
-        content->durable = kept;
+        keep_some(*content, random_);
     }
 }
 
@@ -71,7 +103,6 @@ void SimDisk::put(std::filesystem::path const& path, Bytes bytes, unsigned mode)
 {
     std::ignore = make_folders(path.parent_path(), 0755);
     auto content = std::make_shared<Content>();
-    content->durable = bytes.size();
     content->bytes = std::move(bytes);
     content->mode = mode;
     content->inode = ++last_inode_;
@@ -87,7 +118,7 @@ Result<void> SimDisk::change(std::filesystem::path const& path)
     return {};
 }
 
-Result<void> SimDisk::write(Content& content, ByteView bytes)
+Result<void> SimDisk::write(Content& content, std::uint64_t offset, ByteView bytes)
 {
     if (frozen_) {
         return fail(ErrorKind::io, "cannot write: the device is off");
@@ -95,12 +126,24 @@ Result<void> SimDisk::write(Content& content, ByteView bytes)
     if (fail_at_ > 0 && --fail_at_ == 0) {
         return fail(ErrorKind::io, "cannot write: input/output error");
     }
-    if (bytes.size() > room_) {
+    auto const size = content.bytes.size();
+    auto const longer = offset + bytes.size() > size ? offset + bytes.size() - size : 0;
+    if (longer > room_) {
         return fail(ErrorKind::out_of_space, "cannot write: no space left on device");
     }
-    room_ -= bytes.size();
-    append(content.bytes, bytes);
+    room_ -= longer;
+    auto const from = std::min<std::size_t>(offset, size);
+    auto const before = ByteView(content.bytes).subspan(from, std::min(bytes.size(), size - from));
+    content.unsynced.push_back(
+        {.offset = offset, .bytes = to_bytes(bytes), .before = to_bytes(before), .size_before = size});
+    place(content.bytes, offset, bytes);
     return {};
+}
+
+Result<void> SimDisk::reserve(Content& content, std::uint64_t size)
+{
+    auto const present = content.bytes.size();
+    return size > present ? write(content, present, Bytes(size - present)) : Result<void>{};
 }
 
 Result<void> SimDisk::sync(Content& content)
@@ -108,7 +151,7 @@ Result<void> SimDisk::sync(Content& content)
     if (frozen_) {
         return fail(ErrorKind::io, "cannot sync: the device is off");
     }
-    content.durable = content.bytes.size();
+    content.unsynced.clear();
     return {};
 }
 
@@ -137,6 +180,15 @@ Result<std::unique_ptr<WritableFile>> SimDisk::create(std::filesystem::path cons
     content->inode = ++last_inode_;
     files_[path] = content;
     return std::make_unique<SimWritableFile>(*this, std::move(content));
+}
+
+Result<std::unique_ptr<WritableFile>> SimDisk::open_to_write(std::filesystem::path const& path)
+{
+    auto const found = files_.find(path);
+    if (found == files_.end()) {
+        return missing("open", path);
+    }
+    return std::make_unique<SimWritableFile>(*this, found->second);
 }
 
 Result<void> SimDisk::make_folders(std::filesystem::path const& path, unsigned mode)

@@ -9,8 +9,14 @@ namespace plexus::sim {
 class SimDisk final : public Disk {
 public:
     struct Content {
+        struct Write {
+            std::uint64_t offset = 0;
+            Bytes bytes;
+            Bytes before;           ///< what was there, as far as the file reached
+            std::size_t size_before = 0;
+        };
         Bytes bytes;
-        std::size_t durable = 0;
+        std::vector<Write> unsynced;
         unsigned mode = 0;
         std::uint64_t inode = 0;
         WallTime modified;
@@ -24,11 +30,13 @@ public:
     void fail_write(std::size_t count) { fail_at_ = count; }
     void refuse_links(bool refused) { links_refused_ = refused; }
     void put(std::filesystem::path const& path, Bytes bytes, unsigned mode);
-    Result<void> write(Content& content, ByteView bytes);
+    Result<void> write(Content& content, std::uint64_t offset, ByteView bytes);
+    Result<void> reserve(Content& content, std::uint64_t size);
     Result<void> sync(Content& content);
 
     Result<std::unique_ptr<File>> open(std::filesystem::path const& path) override;
     Result<std::unique_ptr<WritableFile>> create(std::filesystem::path const& path, unsigned mode) override;
+    Result<std::unique_ptr<WritableFile>> open_to_write(std::filesystem::path const& path) override;
     Result<void> make_folders(std::filesystem::path const& path, unsigned mode) override;
     Result<void> rename(std::filesystem::path const& from, std::filesystem::path const& to) override;
     Result<void> link(std::filesystem::path const& existing, std::filesystem::path const& added) override;

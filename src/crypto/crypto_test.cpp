@@ -109,3 +109,17 @@ TEST_CASE("aead: sealed in place opens again, and any change is noticed")
     copy[0] ^= std::byte{1};
     CHECK_FALSE(key.open(7, as_view("ad"), copy, tag));
 }
+
+TEST_CASE("digests: SHA-256 goes on from the chaining value behind any block")
+{
+    auto const bytes = Bytes(1000, std::byte{5});
+    auto first = Sha256();
+    first.update(ByteView(bytes).first(640));
+
+    auto second = Sha256(first.state(), 640);
+    second.update(ByteView(bytes).subspan(640));
+
+    CHECK(second.finish() == sha256(bytes));
+    // FIPS 180-4 section 5.3.3
+    CHECK(Sha256().state().text() == "6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19");
+}

@@ -1,8 +1,11 @@
+#define OPENSSL_SUPPRESS_DEPRECATED  // EVP hides the chaining value
+
 #include "crypto/digest.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/sha.h>
 
 namespace plexus::crypto {
 
@@ -25,13 +28,24 @@ Result<Digest32> Digest32::from_text(std::string_view text)
 }
 
 struct Sha256::State {
-    EVP_MD_CTX* context = EVP_MD_CTX_new();
-    ~State() { EVP_MD_CTX_free(context); }
+    SHA256_CTX context = {};
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>())
 {
-    PLEXUS_ASSERT(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+    PLEXUS_ASSERT(SHA256_Init(&state_->context) == 1);
+}
+
+Sha256::Sha256(Digest32 const& state, std::uint64_t hashed_bytes) : Sha256()
+{
+    PLEXUS_ASSERT(hashed_bytes % block_bytes == 0);
+    auto& context = state_->context;
+    for (std::size_t word = 0; word < std::size(context.h); ++word) {
+        context.h[word] = load_big_endian<SHA_LONG>(state.bytes().data() + word * sizeof(SHA_LONG));
+    }
+    auto const bits = hashed_bytes * 8;
+    context.Nl = static_cast<SHA_LONG>(bits);
+    context.Nh = static_cast<SHA_LONG>(bits >> 32);
 }
 
 Sha256::~Sha256() = default;
@@ -40,13 +54,24 @@ Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 void Sha256::update(ByteView bytes)
 {
-    PLEXUS_ASSERT(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+    PLEXUS_ASSERT(SHA256_Update(&state_->context, bytes.data(), bytes.size()) == 1);
+}
+
+Digest32 Sha256::state() const
+{
+    auto const& context = state_->context;
+    PLEXUS_ASSERT(context.num == 0);
+    auto value = std::array<std::byte, Digest32::size>{};
+    for (std::size_t word = 0; word < std::size(context.h); ++word) {
+        store_big_endian(value.data() + word * sizeof(SHA_LONG), context.h[word]);
+    }
+    return Digest32::from_bytes(value).value();
 }
 
 Digest32 Sha256::finish()
 {
     auto value = std::array<std::byte, Digest32::size>{};
-    PLEXUS_ASSERT(EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(value.data()), nullptr) == 1);
+    PLEXUS_ASSERT(SHA256_Final(reinterpret_cast<unsigned char*>(value.data()), &state_->context) == 1);
     return Digest32::from_bytes(value).value();
 }
 

@@ -32,12 +32,18 @@ Digest32 sha256(ByteView bytes);
 /// SHA-256 of what comes in parts.
 class Sha256 {
 public:
+    static constexpr std::size_t block_bytes = 64;
+
     Sha256();
+    /// Goes on after `hashed_bytes`, a multiple of block_bytes, that left `state`.
+    Sha256(Digest32 const& state, std::uint64_t hashed_bytes);
     ~Sha256();
     Sha256(Sha256&&) noexcept;
     Sha256& operator=(Sha256&&) noexcept;
 
     void update(ByteView bytes);
+    /// The chaining value after a multiple of block_bytes, as FIPS 180-4 section 6.2.2 has it: big-endian.
+    Digest32 state() const;
     /// The digest of all parts; the object is spent.
     Digest32 finish();
 

@@ -1,11 +1,9 @@
 #pragma once
 
-#include "crypto/digest.h"
 #include "models/gguf.h"
+#include "models/pieces.h"
 
 namespace plexus::models {
-
-using ModelDigest = crypto::Digest32;
 
 inline constexpr std::size_t max_manifest_bytes = 64 * 1024;
 inline constexpr std::size_t max_name_bytes = 128;

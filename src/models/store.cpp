@@ -22,20 +22,21 @@ std::string_view without_scheme(std::string_view digest)
     return digest.starts_with(scheme) ? digest.substr(scheme.size()) : digest;
 }
 
+static_assert(piece_bytes % chunk_bytes == 0);
+
 /// Hashes a file step by step, writing what it reads to `copy` if there is one.
 struct Reading {
     std::shared_ptr<File const> file;
     std::shared_ptr<WritableFile> copy;
-    crypto::Sha256 hash;
-    std::uint64_t offset = 0;
+    PieceHasher hasher;
 
-    bool at_end() const { return offset >= file->size(); }
+    bool at_end() const { return hasher.hashed_bytes() >= file->size(); }
 
     Result<void> step()
     {
         auto chunk = Bytes(chunk_bytes);
         for (std::size_t count = 0; count < chunks_a_step && !at_end(); ++count) {
-            auto const read = file->read_at(offset, chunk);
+            auto const read = file->read_at(hasher.hashed_bytes(), chunk);
             if (!read) {
                 return std::unexpected(read.error());
             }
@@ -43,8 +44,7 @@ struct Reading {
                 return fail(ErrorKind::malformed, "the file became shorter while it was read");
             }
             auto const bytes = ByteView(chunk).first(*read);
-            hash.update(bytes);
-            offset += *read;
+            hasher.update(bytes);
             if (!copy) {
                 continue;
             }
@@ -56,17 +56,31 @@ struct Reading {
     }
 };
 
-Task<Result<ModelDigest>> read_to_end(Env& env, std::shared_ptr<Reading> reading,
-                                      std::function<void(std::uint64_t)> progress)
+Task<Result<void>> read_to_end(Env& env, std::shared_ptr<Reading> reading, std::function<void(std::uint64_t)> progress)
 {
     while (!reading->at_end()) {
         auto const step = co_await run_on_pool(env, [reading] { return reading->step(); });
         if (!step) {
-            co_return std::unexpected(step.error());
+            co_return step;
         }
-        progress(reading->offset);
+        progress(reading->hasher.hashed_bytes());
     }
-    co_return reading->hash.finish();
+    co_return Result<void>{};
+}
+
+/// What save_pieces() wrote.
+Result<PieceList> read_pieces(Disk& disk, std::filesystem::path const& path, ModelDigest digest)
+{
+    auto const bytes = disk.read_file(path, max_piece_list_bytes + crypto::Digest32::size);
+    if (!bytes) {
+        return std::unexpected(bytes.error());
+    }
+    auto const size = bytes->size() - std::min(bytes->size(), crypto::Digest32::size);
+    auto const [body, sum] = std::pair(ByteView(*bytes).first(size), ByteView(*bytes).subspan(size));
+    if (!std::ranges::equal(crypto::sha256(body).bytes(), sum)) {
+        return fail(ErrorKind::malformed, "the list of pieces is damaged");
+    }
+    return PieceList::decode(digest, body);
 }
 
 }  // namespace
@@ -111,15 +125,12 @@ Result<std::unique_ptr<Store>> Store::open(Env& env, std::filesystem::path folde
 Result<void> Store::prepare()
 {
     auto& disk = env_.disk();
-    for (auto const* name : {"sha256", "manifests", "partial"}) {
+    for (auto const* name : {"sha256", "manifests", "pieces", "partial"}) {
         if (auto made = disk.make_folders(folder_ / name, 0700); !made) {
             return made;
         }
     }
-    auto const partial = disk.list(folder_ / "partial");
-    for (auto const& name : partial.value_or(std::vector<std::string>{})) {
-        std::ignore = disk.remove(folder_ / "partial" / name);
-    }
+    tidy_partials(env_, folder_ / "partial");
     auto const manifests = disk.list(folder_ / "manifests");
     if (!manifests) {
         return std::unexpected(manifests.error());
@@ -127,7 +138,18 @@ Result<void> Store::prepare()
     for (auto const& name : *manifests) {
         read_manifest_file(name);
     }
+    remove_stray_lists();
     return {};
+}
+
+void Store::remove_stray_lists()
+{
+    for (auto const& name : env_.disk().list(folder_ / "pieces").value_or(std::vector<std::string>{})) {
+        auto const digest = ModelDigest::from_text(name);
+        if (!digest || !models_.contains(*digest)) {
+            std::ignore = env_.disk().remove(folder_ / "pieces" / name);
+        }
+    }
 }
 
 void Store::read_manifest_file(std::string const& name)
@@ -159,6 +181,11 @@ std::filesystem::path Store::blob_path(ModelDigest const& digest) const
 std::filesystem::path Store::manifest_path(ModelDigest const& digest) const
 {
     return folder_ / "manifests" / (digest.text() + ".json");
+}
+
+std::filesystem::path Store::pieces_path(ModelDigest const& digest) const
+{
+    return folder_ / "pieces" / digest.text();
 }
 
 std::vector<Model> Store::list() const
@@ -228,56 +255,118 @@ Task<Result<Model>> Store::import_file(std::filesystem::path file, std::string n
     auto const stage = *copy ? ImportProgress::Stage::copying : ImportProgress::Stage::checking;
     auto const before = fingerprint_of(env_.disk(), *copy ? file : intake.path());
     auto report = [&](std::uint64_t done) { progress({.stage = stage, .done_bytes = done, .total_bytes = size}); };
-    auto const digest = co_await read_to_end(env_, reading, report);
-    if (!digest) {
-        co_return std::unexpected(digest.error());
+    auto const hashed = co_await read_to_end(env_, reading, report);
+    if (!hashed) {
+        co_return std::unexpected(hashed.error());
     }
     auto const after = fingerprint_of(env_.disk(), *copy ? file : intake.path());
     if (!before || before != after) {
         co_return fail(ErrorKind::malformed, "{} changed while it was imported", file.filename().string());
     }
 
-    auto model = Model{.digest = *digest,
+    auto const [digest, pieces] = reading->hasher.finish();
+    auto model = Model{.digest = digest,
                        .name = std::move(name),
                        .size_bytes = size,
                        .added = env_.wall_now(),
                        .origin = file.filename().string(),
                        .summary = std::move(*summary),
                        .verified = {}};
-    if (auto const known = models_.find(*digest); known != models_.end()) {
+    if (auto const known = models_.find(digest); known != models_.end()) {
         if (is_name_given && model.name != known->second.name) {
             co_return fail(ErrorKind::conflict, "this model is here already, as {}", known->second.name);
         }
         co_return known->second;
     }
-    co_return publish(intake, std::move(model));
+    co_return publish(intake.path(), std::move(model), pieces);
 }
 
-Result<Model> Store::publish(Intake& intake, Model model)
+Task<Result<std::unique_ptr<Partial>>> Store::begin(Incoming incoming, Partial::Progress progress)
+{
+    auto lease = PartialLease::take(partials_in_work_, incoming.key);
+    if (!lease) {
+        co_return fail(ErrorKind::conflict, "this model is being fetched already");
+    }
+    co_return co_await Partial::open(env_, folder_ / "partial", std::move(incoming), std::move(lease),
+                                     std::move(progress));
+}
+
+Task<Result<Model>> Store::finish(std::unique_ptr<Partial> partial, std::string name, std::string origin)
+{
+    auto const pieces = partial->whole();
+    auto opened = env_.disk().open(partial->data_path());
+    auto const synced = co_await partial->sync();
+    if (!opened || !synced) {
+        co_return std::unexpected(opened ? synced.error() : opened.error());
+    }
+    auto const file = std::shared_ptr<File const>(std::move(*opened));
+    auto summary = pieces ? co_await run_on_pool(env_, [file] { return check_gguf(*file); })
+                          : Result<GgufSummary>(std::unexpected(pieces.error()));
+    if (!summary) {
+        if (summary.error().kind != ErrorKind::io) {
+            partial->discard();
+        }
+        co_return fail(summary.error().kind, "{} cannot be used: {}", name, summary.error().text);
+    }
+    if (auto const known = models_.find(pieces->digest()); known != models_.end()) {
+        partial->discard();
+        co_return known->second;
+    }
+    auto model = Model{.digest = pieces->digest(),
+                       .name = std::move(name),
+                       .size_bytes = pieces->size_bytes(),
+                       .added = env_.wall_now(),
+                       .origin = std::move(origin),
+                       .summary = std::move(*summary),
+                       .verified = {}};
+    auto published = publish(partial->data_path(), std::move(model), pieces);
+    if (published) {
+        partial->discard();
+    }
+    co_return published;
+}
+
+/// Moves the file into its place, by a second name at first where that is possible: until the manifest is there it can
+/// still be found under the old one.
+Result<Model> Store::publish(std::filesystem::path const& file, Model model, Result<PieceList> const& pieces)
 {
     if (auto named = check_name(model.name); !named) {
         return std::unexpected(named.error());
     }
+    auto& disk = env_.disk();
     auto const blob = blob_path(model.digest);
-    auto done = env_.disk().make_folders(blob.parent_path(), 0700);
-    if (done) {
-        done = env_.disk().rename(intake.path(), blob);
+    auto done = disk.make_folders(blob.parent_path(), 0700);
+    std::ignore = disk.remove(blob);  // without a manifest it is what a crash left
+    auto const linked = done && disk.link(file, blob);
+    if (done && !linked) {
+        done = disk.rename(file, blob);
     }
     if (done) {
-        done = env_.disk().sync_folder(blob.parent_path());
+        done = disk.sync_folder(blob.parent_path());
     }
-    auto const fingerprint = fingerprint_of(env_.disk(), blob);
+    auto const fingerprint = fingerprint_of(disk, blob);
     if (done && fingerprint) {
         model.verified = *fingerprint;
         done = save(model);
     }
     if (!done || !fingerprint) {
-        std::ignore = env_.disk().remove(blob);
+        std::ignore = linked ? disk.remove(blob) : disk.rename(blob, file);
         return std::unexpected(done ? fingerprint.error() : done.error());
+    }
+    if (pieces) {
+        save_pieces(*pieces);
     }
     models_.emplace(model.digest, model);
     on_change_();
     return model;
+}
+
+/// Without it the list is made when it is asked for.
+void Store::save_pieces(PieceList const& list)
+{
+    auto bytes = list.encode();
+    append(bytes, crypto::sha256(bytes).bytes());
+    std::ignore = env_.disk().write_file(pieces_path(list.digest()), bytes, 0600);
 }
 
 Result<void> Store::save(Model const& model)
@@ -297,6 +386,7 @@ Result<Model> Store::remove(std::string_view name_or_digest)
         return std::unexpected(removed.error());
     }
     std::ignore = env_.disk().remove(blob_path(model.digest));
+    std::ignore = env_.disk().remove(pieces_path(model.digest));
     models_.erase(model.digest);
     on_change_();
     return model;
@@ -308,30 +398,62 @@ Task<Result<std::shared_ptr<File const>>> Store::open_model(ModelDigest digest)
     if (found == models_.end()) {
         co_return fail(ErrorKind::not_found, "the model {} is not on this device", digest.text().substr(0, 12));
     }
-    auto const name = found->second.name;
-    auto const verified = found->second.verified;
+    auto const model = found->second;
     auto const path = blob_path(digest);
     auto opened = env_.disk().open(path);
     if (!opened) {
         co_return fail(opened.error().kind, "the file of the model {} cannot be opened: remove it and import it again",
-                       name);
+                       model.name);
     }
     auto file = std::shared_ptr<File const>(std::move(*opened));
-    auto const present = fingerprint_of(env_.disk(), path);
-    if (present && *present == verified) {
+    if (fingerprint_of(env_.disk(), path) == model.verified) {
         co_return file;
     }
+    co_return co_await hash_again(model, std::move(file));
+}
+
+/// Gives the file back if it is still the model's.
+Task<Result<std::shared_ptr<File const>>> Store::hash_again(Model model, std::shared_ptr<File const> file)
+{
+    auto const present = fingerprint_of(env_.disk(), blob_path(model.digest));
     auto reading = std::make_shared<Reading>();
     reading->file = file;
-    auto const actual = co_await read_to_end(env_, reading, [](std::uint64_t) {});
-    if (!actual || *actual != digest) {
-        co_return fail(ErrorKind::malformed, "the file of the model {} was changed: remove it and import it again", name);
+    auto const hashed = co_await read_to_end(env_, reading, [](std::uint64_t) {});
+    auto const [actual, pieces] = reading->hasher.finish();
+    if (!hashed || actual != model.digest) {
+        co_return fail(ErrorKind::malformed, "the file of the model {} was changed: remove it and import it again",
+                       model.name);
     }
-    if (auto const again = models_.find(digest); again != models_.end() && present) {
+    if (auto const again = models_.find(model.digest); again != models_.end() && present) {
         again->second.verified = *present;
         std::ignore = save(again->second);
+        if (pieces) {
+            save_pieces(*pieces);
+        }
     }
     co_return file;
+}
+
+Task<Result<std::shared_ptr<PieceList const>>> Store::pieces(ModelDigest digest)
+{
+    auto file = co_await open_model(digest);
+    if (!file) {
+        co_return std::unexpected(file.error());
+    }
+    auto list = read_pieces(env_.disk(), pieces_path(digest), digest);
+    if (!list) {
+        auto const model = models_.find(digest);
+        if (model == models_.end()) {
+            co_return fail(ErrorKind::not_found, "the model {} is not on this device", digest.text().substr(0, 12));
+        }
+        auto const hashed = co_await hash_again(model->second, std::move(*file));
+        if (!hashed) {
+            co_return std::unexpected(hashed.error());
+        }
+        list = read_pieces(env_.disk(), pieces_path(digest), digest);
+    }
+    co_return transform(std::move(list),
+                        [](PieceList got) { return std::make_shared<PieceList const>(std::move(got)); });
 }
 
 }  // namespace plexus::models

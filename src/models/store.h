@@ -6,11 +6,9 @@
 #include <vector>
 
 #include "models/manifest.h"
+#include "models/partial.h"
 
 namespace plexus::models {
-
-/// Space that an import leaves free on the disk.
-inline constexpr std::uint64_t spare_bytes = 64ULL << 20;
 
 struct ImportProgress {
     enum class Stage { checking, copying };
@@ -22,8 +20,9 @@ struct ImportProgress {
 /// The models of this device: files kept by the digest of their bytes, each with a manifest.
 ///
 /// A model is there whole or not at all: bytes are written to a temporary name, made durable, and renamed; the manifest
-/// comes last and is what counts. What an interrupted import left is removed when the store is opened.
-/// Layout: sha256/ab/cdef….gguf, manifests/abcdef….json, partial/.
+/// comes last and is what counts. What an interrupted import left is removed when the store is opened; partial models
+/// stay for a while.
+/// Layout: sha256/ab/cdef….gguf, manifests/abcdef….json, pieces/abcdef…, partial/.
 class Store {
 public:
     /// Damaged manifests are logged and left alone. Errors: `io`, `not_allowed`.
@@ -42,12 +41,26 @@ public:
     Task<Result<Model>> import_file(std::filesystem::path file, std::string name,
                                     std::function<void(ImportProgress)> progress);
 
+    /// Begins a model that comes in parts, or goes on with what is there of it. `progress` tells on the loop, until the
+    /// task ends, how many bytes of that were found right. The store must outlive the partial.
+    /// Errors: `conflict` if somebody is at it, else as Partial::open.
+    Task<Result<std::unique_ptr<Partial>>> begin(Incoming incoming, Partial::Progress progress);
+    /// Takes a complete partial in as a model. It is removed if its bytes are of no use (`malformed`), and if the model
+    /// is here already, which is then the result; after `conflict` (name taken), `out_of_space` and `io` it stays.
+    Task<Result<Model>> finish(std::unique_ptr<Partial> partial, std::string name, std::string origin);
+    /// Errors: `malformed` for an unusable name, `conflict` if it is taken.
+    Result<void> check_name(std::string const& name) const;
+
     /// Removes a model and its file. Errors: `not_found`, `io`.
     Result<Model> remove(std::string_view name_or_digest);
 
     /// The model's file, open; hashed again if it does not look as it did when it was hashed last.
     /// Errors: `not_found`, `malformed` if the bytes no longer match the digest, `io`.
     Task<Result<std::shared_ptr<File const>>> open_model(ModelDigest digest);
+
+    /// How to check single pieces of the model; its file is read for it if that was not done before.
+    /// Errors: as open_model, `too_large`.
+    Task<Result<std::shared_ptr<PieceList const>>> pieces(ModelDigest digest);
 
     /// Called on the loop after a model was added or removed.
     void on_change(std::function<void()> action) { on_change_ = std::move(action); }
@@ -61,13 +74,17 @@ private:
     void read_manifest_file(std::string const& name);
     std::filesystem::path blob_path(ModelDigest const& digest) const;
     std::filesystem::path manifest_path(ModelDigest const& digest) const;
+    std::filesystem::path pieces_path(ModelDigest const& digest) const;
     Result<void> save(Model const& model);
-    Result<Model> publish(Intake& intake, Model model);
-    Result<void> check_name(std::string const& name) const;
+    void save_pieces(PieceList const& list);
+    void remove_stray_lists();
+    Result<Model> publish(std::filesystem::path const& file, Model model, Result<PieceList> const& pieces);
+    Task<Result<std::shared_ptr<File const>>> hash_again(Model model, std::shared_ptr<File const> file);
 
     Env& env_;
     std::filesystem::path folder_;
     std::map<ModelDigest, Model> models_;
+    std::shared_ptr<PartialLease::Held> partials_in_work_ = std::make_shared<PartialLease::Held>();
     std::function<void()> on_change_ = [] {};
 };
 

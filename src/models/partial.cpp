@@ -1,0 +1,467 @@
+#include "models/partial.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/reader.h"
+
+namespace plexus::models {
+
+using crypto::Digest32;
+using crypto::Sha256;
+
+namespace {
+
+constexpr auto meta_magic = std::string_view("plexpart");
+constexpr std::uint8_t has_digest = 1;
+constexpr std::uint8_t has_list = 2;
+constexpr std::size_t max_meta_bytes = 128 + max_piece_list_bytes;
+
+struct Meta {
+    WallTime used{};
+    std::uint64_t size_bytes = 0;
+    std::optional<ModelDigest> digest{};
+    std::optional<PieceList> pieces{};
+};
+
+Bytes encode_meta(Meta const& meta)
+{
+    auto bytes = to_bytes(meta_magic);
+    bytes.resize(meta_magic.size() + 17);
+    store_big_endian(bytes.data() + 8, static_cast<std::uint64_t>(meta.used.time_since_epoch().count()));
+    store_big_endian(bytes.data() + 16, meta.size_bytes);
+    store_big_endian(bytes.data() + 24,
+                     static_cast<std::uint8_t>((meta.digest ? has_digest : 0) | (meta.pieces ? has_list : 0)));
+    if (meta.digest) {
+        append(bytes, meta.digest->bytes());
+    }
+    if (meta.pieces) {
+        append(bytes, meta.pieces->encode());
+    }
+    append(bytes, crypto::sha256(bytes).bytes());
+    return bytes;
+}
+
+/// The body is what its checksum says, so we wrote it.
+Result<Meta> read_body(ByteView body)
+{
+    auto reader = BoundedReader(body);
+    auto const magic = reader.take(meta_magic.size());
+    auto const used = reader.take_big_endian<std::uint64_t>();
+    auto const size = reader.take_big_endian<std::uint64_t>();
+    auto const flags = reader.take_big_endian<std::uint8_t>();
+    if (!flags || as_text(*magic) != meta_magic) {
+        return fail(ErrorKind::malformed, "of another version");
+    }
+    auto meta = Meta{.used = WallTime(std::chrono::milliseconds(static_cast<std::int64_t>(*used))),
+                     .size_bytes = *size};
+    if ((*flags & has_digest) != 0) {
+        auto const digest = and_then(reader.take(Digest32::size), Digest32::from_bytes);
+        if (!digest) {
+            return std::unexpected(digest.error());
+        }
+        meta.digest = *digest;
+    }
+    if ((*flags & has_list) != 0) {
+        auto list = PieceList::decode(meta.digest.value_or(ModelDigest{}), reader.take_rest());
+        if (!list) {
+            return std::unexpected(list.error());
+        }
+        meta.pieces = std::move(*list);
+    }
+    return meta;
+}
+
+Result<Meta> read_meta(Disk& disk, std::filesystem::path const& path)
+{
+    auto const bytes = disk.read_file(path, max_meta_bytes);
+    if (!bytes) {
+        return std::unexpected(bytes.error());
+    }
+    if (bytes->size() < Digest32::size) {
+        return fail(ErrorKind::malformed, "too short");
+    }
+    auto const body = ByteView(*bytes).first(bytes->size() - Digest32::size);
+    if (!std::ranges::equal(crypto::sha256(body).bytes(), ByteView(*bytes).subspan(body.size()))) {
+        return fail(ErrorKind::malformed, "its checksum is wrong");
+    }
+    return read_body(body);
+}
+
+Result<std::shared_ptr<WritableFile>> open_or_create(Disk& disk, std::filesystem::path const& path)
+{
+    auto file = disk.open_to_write(path);
+    if (!file && file.error().kind == ErrorKind::not_found) {
+        file = disk.create(path, 0600);
+    }
+    return transform(std::move(file), [](auto opened) { return std::shared_ptr<WritableFile>(std::move(opened)); });
+}
+
+/// Puts a piece and its note to disk, in this order. On the pool.
+Result<void> store_piece(WritableFile& data, WritableFile& done, std::size_t piece, ByteView bytes,
+                         Digest32 const& note)
+{
+    auto written = data.write_at(piece * piece_bytes, bytes);
+    if (written) {
+        written = done.write_at(piece * Digest32::size, note.bytes());
+    }
+    return written;
+}
+
+Result<Bytes> read_piece(File const& file, std::size_t piece, std::uint64_t size_bytes)
+{
+    auto bytes = Bytes(static_cast<std::size_t>(std::min(piece_bytes, size_bytes - piece * piece_bytes)));
+    auto const count = file.read_at(piece * piece_bytes, bytes);
+    if (!count) {
+        return std::unexpected(count.error());
+    }
+    bytes.resize(*count);
+    return bytes;
+}
+
+/// The chaining value behind a piece, or the digest behind the last one.
+Digest32 hash_on(std::optional<Digest32> const& before, std::size_t piece, ByteView bytes, bool is_last)
+{
+    auto hash = before ? Sha256(*before, piece * piece_bytes) : Sha256();
+    hash.update(bytes);
+    return is_last ? hash.finish() : hash.state();
+}
+
+std::filesystem::path file_of(std::filesystem::path const& folder, PartialKey const& key, std::string_view extension)
+{
+    return folder / (key.text() + std::string(extension));
+}
+
+}  // namespace
+
+std::unique_ptr<PartialLease> PartialLease::take(std::shared_ptr<Held> held, PartialKey key)
+{
+    if (!held->insert(key).second) {
+        return nullptr;
+    }
+    return std::unique_ptr<PartialLease>(new PartialLease(std::move(held), key));
+}
+
+Partial::Partial(Env& env, std::filesystem::path const& folder, Incoming incoming, std::unique_ptr<PartialLease> lease)
+    : env_(env), incoming_(std::move(incoming)), data_path_(file_of(folder, incoming_.key, ".part")),
+      meta_path_(file_of(folder, incoming_.key, ".meta")), done_path_(file_of(folder, incoming_.key, ".done")),
+      lease_(std::move(lease))
+{
+}
+
+Task<Result<std::unique_ptr<Partial>>> Partial::open(Env& env, std::filesystem::path folder, Incoming incoming,
+                                                     std::unique_ptr<PartialLease> lease, Progress progress)
+{
+    auto const count = count_pieces(incoming.size_bytes);
+    if (!count) {
+        co_return std::unexpected(count.error());
+    }
+    auto partial = std::unique_ptr<Partial>(new Partial(env, folder, std::move(incoming), std::move(lease)));
+    partial->present_.resize(*count);
+    auto ready = partial->prepare();
+    if (ready) {
+        auto const size = partial->size_bytes();
+        ready = co_await run_on_pool(env, [data = partial->data_, size] { return data->reserve(size); });
+    }
+    if (ready) {
+        ready = co_await partial->recall(std::move(progress));
+    }
+    if (!ready) {
+        co_return std::unexpected(ready.error());
+    }
+    co_return partial;
+}
+
+/// Takes what is there if it is of the same model, and opens the files.
+Result<void> Partial::prepare()
+{
+    auto const meta = read_meta(env_.disk(), meta_path_);
+    auto const is_other = [&] { return meta->digest && incoming_.digest && meta->digest != incoming_.digest; };
+    if (!meta || meta->size_bytes != incoming_.size_bytes || is_other()) {
+        discard();
+    } else {
+        incoming_.digest = incoming_.digest ? incoming_.digest : meta->digest;
+        incoming_.pieces = incoming_.pieces ? incoming_.pieces : meta->pieces;
+    }
+    if (incoming_.pieces) {
+        list_ = std::make_shared<PieceList const>(std::move(*std::exchange(incoming_.pieces, {})));
+    }
+    auto ready = check_room();
+    if (ready) {
+        ready = write_meta();
+    }
+    return ready ? open_files() : ready;
+}
+
+Result<void> Partial::check_room()
+{
+    auto& disk = env_.disk();
+    auto const status = disk.status(data_path_);
+    if (status && status->size >= size_bytes()) {
+        return {};  // set aside already
+    }
+    auto const room = disk.free_bytes(data_path_.parent_path());
+    if (room && *room < size_bytes() + spare_bytes) {
+        return fail(ErrorKind::out_of_space, "the model has {} MB and the disk has {} MB free", size_bytes() >> 20,
+                    *room >> 20);
+    }
+    return {};
+}
+
+Result<void> Partial::write_meta()
+{
+    auto const meta = Meta{.used = env_.wall_now(),
+                           .size_bytes = size_bytes(),
+                           .digest = incoming_.digest,
+                           .pieces = list_ ? std::optional(*list_) : std::nullopt};
+    return env_.disk().write_file(meta_path_, encode_meta(meta), 0600);
+}
+
+Result<void> Partial::open_files()
+{
+    auto data = open_or_create(env_.disk(), data_path_);
+    if (!data) {
+        return std::unexpected(data.error());
+    }
+    auto done = open_or_create(env_.disk(), done_path_);
+    if (!done) {
+        return std::unexpected(done.error());
+    }
+    data_ = std::move(*data);
+    done_ = std::move(*done);
+    return {};
+}
+
+/// Reads again what was noted. Without a list what comes behind the first gap counts no more.
+Task<Result<void>> Partial::recall(Progress progress)
+{
+    auto const notes = env_.disk().read_file(done_path_, count() * Digest32::size);
+    auto opened = env_.disk().open(data_path_);
+    if (!notes || !opened) {
+        co_return std::unexpected(notes ? opened.error() : notes.error());
+    }
+    auto const file = std::shared_ptr<File const>(std::move(*opened));
+    for (std::size_t piece = 0; (piece + 1) * Digest32::size <= notes->size(); ++piece) {
+        auto const note =
+            Digest32::from_bytes(ByteView(*notes).subspan(piece * Digest32::size, Digest32::size)).value();
+        auto const is_right = note == Digest32{} ? Result<bool>(false) : co_await recall_piece(piece, note, file);
+        if (!is_right) {
+            co_return std::unexpected(is_right.error());
+        }
+        if (*is_right) {
+            keep(piece);
+            progress(done_bytes());
+        } else if (!list_) {
+            break;
+        }
+    }
+    co_return Result<void>{};
+}
+
+Task<Result<bool>> Partial::recall_piece(std::size_t piece, Digest32 note, std::shared_ptr<File const> file)
+{
+    auto const size = size_bytes();
+    if (list_) {
+        co_return co_await run_on_pool(env_, [list = list_, piece, file, size] {
+            return transform(read_piece(*file, piece, size),
+                             [&](Bytes const& bytes) { return list->matches(piece, bytes); });
+        });
+    }
+    auto const before = state_before(piece);
+    auto const is_last = piece + 1 == count();
+    auto const after = co_await run_on_pool(env_, [before, piece, file, size, is_last] {
+        return transform(read_piece(*file, piece, size),
+                         [&](Bytes const& bytes) { return hash_on(before, piece, bytes, is_last); });
+    });
+    if (!after) {
+        co_return std::unexpected(after.error());
+    }
+    if (*after == note) {
+        note_state(note);
+    }
+    co_return *after == note;
+}
+
+std::optional<Digest32> Partial::state_before(std::size_t piece) const
+{
+    return piece == 0 ? std::nullopt : std::optional(states_[piece - 1]);
+}
+
+void Partial::note_state(Digest32 const& after)
+{
+    if (states_.size() + 1 == count()) {
+        found_ = after;
+    } else {
+        states_.push_back(after);
+    }
+}
+
+void Partial::keep(std::size_t piece)
+{
+    if (!present_[piece]) {
+        present_[piece] = true;
+        ++done_pieces_;
+    }
+}
+
+std::uint64_t Partial::done_bytes() const
+{
+    auto const last = present_.size() - 1;
+    auto const short_of = present_[last] ? present_.size() * piece_bytes - size_bytes() : 0;
+    return done_pieces_ * piece_bytes - short_of;
+}
+
+std::vector<std::uint32_t> Partial::missing() const
+{
+    auto missing = std::vector<std::uint32_t>{};
+    for (std::size_t piece = 0; piece < present_.size(); ++piece) {
+        if (!present_[piece]) {
+            missing.push_back(static_cast<std::uint32_t>(piece));
+        }
+    }
+    return missing;
+}
+
+Result<void> Partial::use(PieceList list)
+{
+    PLEXUS_ASSERT(writing_ == 0);
+    if (list.size_bytes() != size_bytes() || (incoming_.digest && list.digest() != *incoming_.digest)) {
+        return fail(ErrorKind::malformed, "the list is of another model");
+    }
+    for (std::size_t piece = 0; piece < present_.size(); ++piece) {
+        if (present_[piece] && !agrees(piece, list)) {
+            present_[piece] = false;
+            --done_pieces_;
+        }
+    }
+    incoming_.digest = list.digest();
+    list_ = std::make_shared<PieceList const>(std::move(list));
+    waiting_.clear();
+    return write_meta();
+}
+
+/// True if the bytes of a piece that is here are right by `list` too.
+bool Partial::agrees(std::size_t piece, PieceList const& list) const
+{
+    if (list_) {
+        return list_->agrees(piece, list);
+    }
+    auto const& states = list.states();
+    auto const starts_alike = piece == 0 || states_[piece - 1] == states[piece - 1];
+    return starts_alike && (piece == states.size() ? found_ == list.digest() : states_[piece] == states[piece]);
+}
+
+Task<Result<void>> Partial::write(std::size_t piece, std::shared_ptr<Bytes const> bytes)
+{
+    PLEXUS_ASSERT(list_ && piece < count());
+    auto const guard = Writing(*this);
+    auto work = [data = data_, done = done_, list = list_, piece, bytes]() -> Result<void> {
+        if (!list->matches(piece, *bytes)) {
+            return fail(ErrorKind::malformed, "piece {} has not the right bytes", piece);
+        }
+        return store_piece(*data, *done, piece, *bytes, list->digest());
+    };
+    auto const written = co_await run_on_pool(env_, std::move(work));
+    if (written) {
+        keep(piece);
+    }
+    co_return written;
+}
+
+Task<Result<void>> Partial::append(ByteView bytes)
+{
+    PLEXUS_ASSERT(!list_ && writing_ == 0);
+    auto const guard = Writing(*this);
+    while (!bytes.empty()) {
+        auto const room = std::min(piece_bytes, size_bytes() - done_bytes()) - waiting_.size();
+        if (room == 0) {
+            co_return fail(ErrorKind::malformed, "there are more than the {} bytes announced", size_bytes());
+        }
+        auto const part = bytes.first(std::min<std::size_t>(bytes.size(), room));
+        plexus::append(waiting_, part);
+        bytes = bytes.subspan(part.size());
+        if (part.size() < room) {
+            continue;
+        }
+        auto const written = co_await append_piece();
+        if (!written) {
+            co_return written;
+        }
+    }
+    co_return Result<void>{};
+}
+
+Task<Result<void>> Partial::append_piece()
+{
+    auto const piece = done_pieces_;
+    auto const is_last = piece + 1 == count();
+    auto const bytes = std::make_shared<Bytes const>(std::exchange(waiting_, {}));
+    auto work = [data = data_, done = done_, before = state_before(piece), piece, bytes,
+                 is_last]() -> Result<Digest32> {
+        auto const after = hash_on(before, piece, *bytes, is_last);
+        auto const written = store_piece(*data, *done, piece, *bytes, after);
+        return written ? Result<Digest32>(after) : std::unexpected(written.error());
+    };
+    auto const after = co_await run_on_pool(env_, std::move(work));
+    if (!after) {
+        co_return std::unexpected(after.error());
+    }
+    note_state(*after);
+    keep(piece);
+    co_return Result<void>{};
+}
+
+Result<PieceList> Partial::whole() const
+{
+    PLEXUS_ASSERT(is_complete());
+    if (list_) {
+        return *list_;
+    }
+    if (incoming_.digest && incoming_.digest != found_) {
+        return fail(ErrorKind::malformed, "the bytes have not the digest {}", incoming_.digest->text());
+    }
+    return PieceList::make(*found_, size_bytes(), states_);
+}
+
+Task<Result<void>> Partial::sync()
+{
+    co_return co_await run_on_pool(env_, [data = data_] { return data->sync(); });
+}
+
+void Partial::discard()
+{
+    for (auto const& path : {meta_path_, done_path_, data_path_}) {
+        std::ignore = env_.disk().remove(path);
+    }
+}
+
+void tidy_partials(Env& env, std::filesystem::path const& folder)
+{
+    auto& disk = env.disk();
+    auto by_age = std::multimap<WallTime, std::string, std::greater<>>{};
+    auto const names = disk.list(folder).value_or(std::vector<std::string>{});
+    for (auto const& name : names) {
+        auto const path = folder / name;
+        auto const meta = path.extension() == ".meta" ? read_meta(disk, path)
+                                                      : fail(ErrorKind::malformed, "another file");
+        auto const is_young = meta && env.wall_now() - meta->used < max_partial_age;
+        if (is_young && PartialKey::from_text(path.stem().string())) {
+            by_age.emplace(meta->used, path.stem().string());
+        }
+    }
+    auto kept = std::set<std::string>{};
+    for (auto const& [used, key] : by_age) {
+        if (kept.size() < max_partials) {
+            kept.insert(key);
+        }
+    }
+    for (auto const& name : names) {
+        auto const path = std::filesystem::path(name);
+        auto const is_part = path.extension() == ".meta" || path.extension() == ".part" || path.extension() == ".done";
+        if (!is_part || !kept.contains(path.stem().string())) {
+            std::ignore = disk.remove(folder / name);
+        }
+    }
+}
+
+}  // namespace plexus::models
