@@ -57,6 +57,7 @@ public:
     Duration round_trip() const { return session_.round_trip().value_or(Duration::zero()); }
     TaskScope& tasks() { return tasks_; }
 
+    ConnectionUse use = ConnectionUse::main;
     std::string agent;
     std::vector<std::string> protocols;  ///< from identify
     bool identified = false;

@@ -27,9 +27,11 @@ Result<void> ConnectionTable::check_room(PeerId const& peer, Direction direction
 
 ConnectionHandle ConnectionTable::add(Secured secured, Admission admission)
 {
+    auto const use = secured.use;
     auto scope = scope_of(secured.session.peer);
     auto connection = std::make_shared<Connection>(env_, ++last_id_, std::move(secured), admission, limits_,
                                                    std::move(scope));
+    connection->use = use;
     connections_.emplace(connection->id(), connection);
     return connection;
 }
@@ -39,11 +41,11 @@ void ConnectionTable::remove(Connection const& connection)
     connections_.erase(connection.id());
 }
 
-ConnectionHandle ConnectionTable::best(PeerId const& peer) const
+ConnectionHandle ConnectionTable::best(PeerId const& peer, ConnectionUse use) const
 {
     auto best = ConnectionHandle{};
     for (auto const& [id, connection] : connections_) {
-        if (connection->peer() == peer && !connection->is_ending() &&
+        if (connection->peer() == peer && connection->use == use && !connection->is_ending() &&
             (!best || connection->streams() > best->streams())) {
             best = connection;
         }
@@ -54,8 +56,9 @@ ConnectionHandle ConnectionTable::best(PeerId const& peer) const
 bool ConnectionTable::has_member(PeerId const& peer) const
 {
     return std::ranges::any_of(connections_, [&](auto const& entry) {
-        return entry.second->peer() == peer && entry.second->admission() == Admission::member &&
-               !entry.second->closed();
+        auto const& each = *entry.second;
+        return each.peer() == peer && each.admission() == Admission::member && each.use == ConnectionUse::main &&
+               !each.closed();
     });
 }
 
@@ -70,7 +73,8 @@ std::vector<ConnectionInfo> ConnectionTable::infos() const
                          .remote_address = connection->remote_address(),
                          .round_trip = connection->round_trip(),
                          .agent = connection->agent,
-                         .streams = connection->streams()});
+                         .streams = connection->streams(),
+                         .use = connection->use});
     }
     return found;
 }

@@ -24,8 +24,9 @@ public:
     ConnectionHandle add(Secured secured, Admission admission);
     void remove(Connection const& connection);
 
-    /// Of those that take new streams the one that has most, or nothing.
-    ConnectionHandle best(PeerId const& peer) const;
+    /// Of those for that use that take new streams the one that has most, or nothing.
+    ConnectionHandle best(PeerId const& peer, ConnectionUse use = ConnectionUse::main) const;
+    /// Whether there is one admitted as member, not for bulk.
     bool has_member(PeerId const& peer) const;
     /// By id, the oldest first. Copy it where the loop may change it.
     std::map<std::uint64_t, ConnectionHandle> const& all() const { return connections_; }

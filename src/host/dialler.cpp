@@ -12,7 +12,8 @@ constexpr auto dial_limit = std::chrono::seconds(15);
 
 /// One attempt to reach a peer, shared by all who wait for it.
 struct Dialler::Dial {
-    explicit Dial(Executor executor) : changed(std::move(executor)) {}
+    Dial(Executor executor, ConnectionUse dialled_for) : use(dialled_for), changed(std::move(executor)) {}
+    ConnectionUse use;
     std::size_t running = 0;  ///< attempts on one address each, and the task that begins them
     bool settled = false;
     Error last_error{ErrorKind::unavailable, "there is no address to dial"};
@@ -33,11 +34,11 @@ Dialler::Dialler(Env& env, crypto::KeyPair const& identity, Gater& gater, Addres
 {
 }
 
-Task<Error> Dialler::dial(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline)
+Task<Error> Dialler::dial(PeerId peer, std::vector<Multiaddr> addresses, ConnectionUse use, Deadline deadline)
 {
     auto const limit = deadline.earlier(env_.deadline_in(dial_limit));
-    auto const running = dials_.find(peer);
-    auto const dial = running != dials_.end() ? running->second : start(peer, addresses, limit);
+    auto const running = dials_.find({peer, use});
+    auto const dial = running != dials_.end() ? running->second : start(peer, addresses, use, limit);
     auto wait = [](std::shared_ptr<Dial> waited) -> Task<Result<void>> {
         while (waited->running > 0 && !waited->settled) {
             co_await waited->changed.wait();
@@ -49,13 +50,13 @@ Task<Error> Dialler::dial(PeerId peer, std::vector<Multiaddr> addresses, Deadlin
 }
 
 std::shared_ptr<Dialler::Dial> Dialler::start(PeerId const& peer, std::vector<Multiaddr> const& addresses,
-                                              Deadline deadline)
+                                              ConnectionUse use, Deadline deadline)
 {
-    auto const dial = std::make_shared<Dial>(env_.executor());
+    auto const dial = std::make_shared<Dial>(env_.executor(), use);
     auto endpoints = allowed(peer, addresses);
     if (!endpoints.empty()) {
         ++dial->running;
-        dials_[peer] = dial;
+        dials_[{peer, use}] = dial;
         tasks_.spawn("dial " + peer.short_text(), attempt_all(dial, peer, std::move(endpoints), deadline));
     }
     return dial;
@@ -125,13 +126,14 @@ Task<Result<void>> Dialler::reach(PeerId peer, Endpoint to, Deadline deadline, D
     if (dial.settled) {
         co_return fail(ErrorKind::cancelled, "another address answered first");
     }
+    secured->use = dial.use;
     co_return take_(std::move(*secured));
 }
 
 void Dialler::end_attempt(Dial& dial, PeerId const& peer)
 {
     dial.settled = --dial.running == 0 || dial.settled;
-    auto const found = dials_.find(peer);
+    auto const found = dials_.find({peer, dial.use});
     if (dial.settled && found != dials_.end() && found->second.get() == &dial) {
         dials_.erase(found);
     }

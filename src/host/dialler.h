@@ -11,7 +11,7 @@ namespace plexus::host {
 
 /// Reaches peers: tries their addresses a few at a time and gives away the first connection that is secured.
 ///
-/// All who want one peer at the same time wait for one dial.
+/// All who want one peer for one use at the same time wait for one dial.
 class Dialler {
 public:
     /// What is borrowed must outlive the dialler; `tasks` runs the attempts. An address that answered goes to the front
@@ -22,13 +22,14 @@ public:
     /// Joins the dial to `peer` that is under way, else tries `addresses` in their order: the next one after a moment,
     /// or as soon as those before have failed. Waits until one was taken, all have failed, or time is up.
     /// Whether there is a connection now is for the caller to see; the error tells why, if there is none.
-    Task<Error> dial(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline);
+    Task<Error> dial(PeerId peer, std::vector<Multiaddr> addresses, ConnectionUse use, Deadline deadline);
 
 private:
     struct Dial;
     struct Attempt;
 
-    std::shared_ptr<Dial> start(PeerId const& peer, std::vector<Multiaddr> const& addresses, Deadline deadline);
+    std::shared_ptr<Dial> start(PeerId const& peer, std::vector<Multiaddr> const& addresses, ConnectionUse use,
+                                Deadline deadline);
     std::vector<Endpoint> allowed(PeerId const& peer, std::vector<Multiaddr> const& addresses);
     Task<> attempt_all(std::shared_ptr<Dial> dial, PeerId peer, std::vector<Endpoint> addresses, Deadline deadline);
     Task<> attempt(std::shared_ptr<Dial> dial, PeerId peer, Endpoint to, Deadline deadline);
@@ -41,7 +42,7 @@ private:
     AddressBook& book_;
     TaskScope& tasks_;
     TakeSecured take_;
-    std::map<PeerId, std::shared_ptr<Dial>> dials_;
+    std::map<std::pair<PeerId, ConnectionUse>, std::shared_ptr<Dial>> dials_;
 };
 
 }  // namespace plexus::host

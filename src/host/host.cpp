@@ -23,6 +23,8 @@ void tell(std::vector<Action> const& actions, PeerId const& peer)
     }
 }
 
+constexpr auto bulk_idle_limit = std::chrono::seconds(30);  // without a stream
+
 /// Joins the parts: what the listener and the dialler secured is judged and kept here, and served until it ends.
 class HostImpl final : public Host {
 public:
@@ -31,9 +33,10 @@ public:
     PeerId const& local_peer() const override { return peer_; }
     Result<Multiaddr> listen(Multiaddr const& address) override;
     std::vector<Multiaddr> listen_addresses() const override { return listener_.addresses(); }
-    void handle(std::string protocol, Admission least, StreamHandler handler) override;
+    void handle(std::string protocol, Admission least, StreamHandler handler, ConnectionUse use) override;
     Task<Result<void>> connect(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline) override;
-    Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline) override;
+    Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline,
+                                                      ConnectionUse use) override;
     void remember_addresses(PeerId const& peer, std::vector<Multiaddr> addresses) override
     {
         book_.remember(peer, std::move(addresses));
@@ -55,6 +58,9 @@ private:
     Result<void> take(Secured secured);
     Task<> serve(ConnectionHandle connection);
     Task<> show_out(ConnectionHandle connection);
+    Task<> close_when_idle(ConnectionHandle connection);
+    void found_bulk(Connection& connection);
+    Task<ConnectionHandle> bulk_connection(PeerId peer, Deadline deadline);
     void reconsider(ConnectionHandle const& connection);
     Identify describe() const;
     void push_identity();
@@ -80,16 +86,17 @@ private:
 HostImpl::HostImpl(Env& env, crypto::KeyPair identity, Gater& gater, Options options)
     : env_(env), identity_(std::move(identity)), gater_(gater), options_(std::move(options)),
       peer_(PeerId::from_public_key(identity_.public_key().encode()).value()), connections_(env, options_.limits),
-      protocols_(env, options_.limits.negotiation), identify_(env, book_, [this] { return describe(); }),
+      protocols_(env, options_.limits.negotiation, [this](Connection& connection) { found_bulk(connection); }),
+      identify_(env, book_, [this] { return describe(); }),
       dialler_(env, identity_, gater, book_, tasks_, taker()),
       listener_(env, identity_, gater, options_.limits, tasks_, taker(), [this] { return !connections_.is_full(); }),
       quiet_(env.executor()), tasks_(env.executor())
 {
     auto answer = [this](std::unique_ptr<Stream> stream) { return identify_.serve(std::move(stream)); };
     auto hear = [this](std::unique_ptr<Stream> stream) { return identify_.serve_push(std::move(stream)); };
-    handle(std::string(identify_protocol), Admission::member, std::move(answer));
-    handle(std::string(identify_push_protocol), Admission::member, std::move(hear));
-    handle(std::string(ping_protocol), Admission::member, serve_ping);
+    handle(std::string(identify_protocol), Admission::member, std::move(answer), ConnectionUse::main);
+    handle(std::string(identify_push_protocol), Admission::member, std::move(hear), ConnectionUse::main);
+    handle(std::string(ping_protocol), Admission::member, serve_ping, ConnectionUse::main);
 }
 
 Result<Multiaddr> HostImpl::listen(Multiaddr const& address)
@@ -101,9 +108,9 @@ Result<Multiaddr> HostImpl::listen(Multiaddr const& address)
     return bound;
 }
 
-void HostImpl::handle(std::string protocol, Admission least, StreamHandler handler)
+void HostImpl::handle(std::string protocol, Admission least, StreamHandler handler, ConnectionUse use)
 {
-    auto const is_new = protocols_.set(std::move(protocol), least, std::move(handler));
+    auto const is_new = protocols_.set(std::move(protocol), least, std::move(handler), use);
     if (is_new) {
         push_identity();
     }
@@ -123,7 +130,8 @@ Result<void> HostImpl::take(Secured secured)
     if (auto const room = connections_.check_room(peer, direction, admission); !room) {
         return std::unexpected(room.error());
     }
-    auto const first = admission == Admission::member && !connections_.has_member(peer);
+    auto const is_main = secured.use == ConnectionUse::main;
+    auto const first = is_main && admission == Admission::member && !connections_.has_member(peer);
     auto const connection = connections_.add(std::move(secured), admission);
     tasks_.spawn("connection to " + connection->peer().short_text(), serve(connection));
     if (first) {
@@ -139,9 +147,12 @@ Task<> HostImpl::serve(ConnectionHandle connection)
     } else {
         connection->tasks().spawn("show out " + connection->peer().short_text(), show_out(connection));
     }
+    if (connection->use == ConnectionUse::bulk) {
+        connection->tasks().spawn("idle " + connection->peer().short_text(), close_when_idle(connection));
+    }
     auto accept = [this](ConnectionHandle owner, muxer::StreamId id) { return protocols_.serve(std::move(owner), id); };
     co_await connection->run(std::move(accept), options_.keep_alive);
-    auto const was_member = connection->admission() == Admission::member;
+    auto const was_member = connection->admission() == Admission::member && connection->use == ConnectionUse::main;
     connections_.remove(*connection);
     if (was_member && !connections_.has_member(connection->peer())) {
         tell(disconnected_, connection->peer());
@@ -158,6 +169,37 @@ Task<> HostImpl::show_out(ConnectionHandle connection)
     }
 }
 
+/// Who dialled for bulk lets the connection go.
+Task<> HostImpl::close_when_idle(ConnectionHandle connection)
+{
+    for (auto idle_since = env_.now(); env_.now() - idle_since < bulk_idle_limit;) {
+        co_await sleep_for(env_, bulk_idle_limit / 4);
+        idle_since = connection->streams() > 0 ? env_.now() : idle_since;
+    }
+    connection->close();
+}
+
+/// The other side sends bulk here: keep what is ours away from it. The only connection serves for all.
+void HostImpl::found_bulk(Connection& connection)
+{
+    if (connection.use == ConnectionUse::bulk) {
+        return;
+    }
+    connection.use = ConnectionUse::bulk;
+    if (!connections_.has_member(connection.peer())) {
+        connection.use = ConnectionUse::main;
+    }
+}
+
+Task<ConnectionHandle> HostImpl::bulk_connection(PeerId peer, Deadline deadline)
+{
+    if (!connections_.best(peer, ConnectionUse::bulk)) {
+        auto const addresses = remembered_addresses(peer);
+        std::ignore = co_await dialler_.dial(peer, addresses, ConnectionUse::bulk, deadline);
+    }
+    co_return connections_.best(peer, ConnectionUse::bulk);
+}
+
 Task<Result<void>> HostImpl::connect(PeerId peer, std::vector<Multiaddr> addresses, Deadline deadline)
 {
     if (connections_.best(peer)) {
@@ -169,14 +211,15 @@ Task<Result<void>> HostImpl::connect(PeerId peer, std::vector<Multiaddr> address
     if (stopping_) {
         co_return fail(ErrorKind::closed, "the host is stopping");
     }
-    auto const why_not = co_await dialler_.dial(peer, std::move(addresses), deadline);
+    auto const why_not = co_await dialler_.dial(peer, std::move(addresses), ConnectionUse::main, deadline);
     if (connections_.best(peer)) {
         co_return Result<void>{};
     }
     co_return std::unexpected(why_not);
 }
 
-Task<Result<std::unique_ptr<Stream>>> HostImpl::open_stream(PeerId peer, std::string protocol, Deadline deadline)
+Task<Result<std::unique_ptr<Stream>>> HostImpl::open_stream(PeerId peer, std::string protocol, Deadline deadline,
+                                                            ConnectionUse use)
 {
     if (!connections_.best(peer)) {
         auto const connected = co_await connect(peer, remembered_addresses(peer), deadline);
@@ -184,7 +227,13 @@ Task<Result<std::unique_ptr<Stream>>> HostImpl::open_stream(PeerId peer, std::st
             co_return std::unexpected(connected.error());
         }
     }
-    auto const connection = connections_.best(peer);
+    auto connection = ConnectionHandle{};
+    if (use == ConnectionUse::bulk) {
+        connection = co_await bulk_connection(peer, deadline);
+    }
+    if (!connection) {
+        connection = connections_.best(peer);
+    }
     if (!connection) {
         co_return fail(ErrorKind::closed, "the connection was lost");
     }
@@ -225,7 +274,8 @@ void HostImpl::reconsider(ConnectionHandle const& connection)
         return;
     }
     auto const becomes_member = before != Admission::member && now == Admission::member;
-    auto const first = becomes_member && !connections_.has_member(connection->peer());
+    auto const is_main = connection->use == ConnectionUse::main;
+    auto const first = becomes_member && is_main && !connections_.has_member(connection->peer());
     connection->set_admission(now);
     if (becomes_member) {
         identify_.ask(connection);
@@ -253,7 +303,7 @@ void HostImpl::push_identity()
 
 Task<Result<Duration>> HostImpl::ping(PeerId peer, Deadline deadline)
 {
-    auto const stream = co_await open_stream(peer, std::string(ping_protocol), deadline);
+    auto const stream = co_await open_stream(peer, std::string(ping_protocol), deadline, ConnectionUse::main);
     if (!stream) {
         co_return std::unexpected(stream.error());
     }

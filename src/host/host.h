@@ -24,6 +24,9 @@ enum class Admission {
     member,   ///< every protocol
 };
 
+/// What a connection is for. Bytes in bulk go on connections of their own, behind which nothing else waits.
+enum class ConnectionUse { main, bulk };
+
 /// Decides who may connect. Called on the loop; answers at once from what is known.
 class Gater {
 public:
@@ -56,6 +59,7 @@ struct ConnectionInfo {
     Duration round_trip{};  ///< latest measured; zero before the first
     std::string agent;      ///< from identify; empty before
     std::size_t streams = 0;
+    ConnectionUse use = ConnectionUse::main;
 };
 
 /// Hard limits; what is over them is refused, never queued. libp2p-wire.md sections 10.5 and 30.
@@ -99,8 +103,10 @@ public:
     virtual std::vector<Multiaddr> listen_addresses() const = 0;
 
     /// Serves `protocol` to connections admitted as `least` or more. Replaces an earlier handler. Members that are
-    /// connected are told of a new protocol, as of a new address.
-    virtual void handle(std::string protocol, Admission least, StreamHandler handler) = 0;
+    /// connected are told of a new protocol, as of a new address. A connection on which the other side opens a protocol
+    /// of `bulk` is used for nothing else from here, unless it is the only one.
+    virtual void handle(std::string protocol, Admission least, StreamHandler handler,
+                        ConnectionUse use = ConnectionUse::main) = 0;
 
     /// Makes sure there is a connection to `peer`: an existing one, else dials `addresses` in their order, a few at a
     /// time: the next one after a moment, or as soon as those before have failed.
@@ -110,7 +116,10 @@ public:
     /// Opens a stream, dialling remembered addresses if there is no connection. The proposal of `protocol` travels with
     /// the first bytes written; if the peer does not speak it, the first read gives `refused`.
     /// Errors: as connect; `refused` if identify told already; `unavailable` over a limit.
-    virtual Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline) = 0;
+    /// With `bulk` on a second connection to the peer, which is dialled if there is none and closed when it has had no
+    /// stream for a while; on the first one if the peer cannot be dialled.
+    virtual Task<Result<std::unique_ptr<Stream>>> open_stream(PeerId peer, std::string protocol, Deadline deadline,
+                                                              ConnectionUse use = ConnectionUse::main) = 0;
 
     /// `addresses`, best first, come before those that are remembered already; over a limit the last ones are forgotten.
     virtual void remember_addresses(PeerId const& peer, std::vector<Multiaddr> addresses) = 0;
@@ -122,7 +131,8 @@ public:
     virtual void reconsider() = 0;
 
     virtual std::vector<ConnectionInfo> connections() const = 0;
-    /// Called on the loop after the first connection admitted as member to `peer` is up, and after the last has gone.
+    /// Called on the loop after the first connection admitted as member to `peer` is up, and after the last has gone;
+    /// those for bulk do not count.
     virtual void on_member_connected(std::function<void(PeerId const&)> action) = 0;
     virtual void on_member_disconnected(std::function<void(PeerId const&)> action) = 0;
 

@@ -276,6 +276,66 @@ TEST_CASE("host: a connection that is ending is not used for what is new")
     mesh.run(task());
 }
 
+TEST_CASE("host: bulk goes on a connection of its own, which both sides keep for it and which ends when it is idle")
+{
+    auto mesh = Mesh();
+    auto told = 0;
+    mesh.left->on_member_connected([&](PeerId const&) { ++told; });
+    mesh.right->on_member_connected([&](PeerId const&) { ++told; });
+    mesh.right->handle("/test/bulk/1", Admission::member, Mesh::echo, ConnectionUse::bulk);
+    auto const uses = [](Host& host) {
+        auto found = std::vector<ConnectionUse>{};
+        for (auto const& connection : host.connections()) {
+            found.push_back(connection.use);
+        }
+        return found;
+    };
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        auto const peer = mesh.right->local_peer();
+        for (auto round = 0; round < 2; ++round) {
+            auto bulk = (co_await mesh.left->open_stream(peer, "/test/bulk/1", mesh.soon(), ConnectionUse::bulk)).value();
+            auto const sent = Bytes(300'000, std::byte{7});
+            CHECK((co_await exchange(*bulk, sent)).value() == sent);
+            auto const both = std::vector{ConnectionUse::main, ConnectionUse::bulk};
+            CHECK(uses(*mesh.left) == both);
+            CHECK(uses(*mesh.right) == both);
+        }
+        auto stream = (co_await mesh.left->open_stream(peer, "/test/echo/1", mesh.soon())).value();
+        CHECK((co_await exchange(*stream, Bytes(1))).value() == Bytes(1));
+
+        co_await sleep_for(mesh.left_env, 60s);
+
+        CHECK(uses(*mesh.left) == std::vector{ConnectionUse::main});
+        CHECK(uses(*mesh.right) == std::vector{ConnectionUse::main});
+        CHECK(told == 2);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("host: bulk is no reason to lose a peer, and the only connection serves for all")
+{
+    auto mesh = Mesh();
+    auto lost = 0;
+    mesh.left->on_member_disconnected([&](PeerId const&) { ++lost; });
+    mesh.left->handle("/test/bulk/1", Admission::member, Mesh::echo, ConnectionUse::bulk);
+    auto task = [&]() -> Task<> {
+        CHECK(co_await mesh.connect());
+        co_await sleep_for(mesh.left_env, 1s);
+        mesh.left_gater.addresses = false;  // nobody can be dialled any more
+        mesh.right_gater.addresses = false;
+        auto const peer = mesh.left->local_peer();
+        auto bulk = (co_await mesh.right->open_stream(peer, "/test/bulk/1", mesh.soon(), ConnectionUse::bulk)).value();
+
+        CHECK((co_await exchange(*bulk, Bytes(1000))).value() == Bytes(1000));
+
+        CHECK(mesh.left->connections().size() == 1);
+        CHECK(mesh.left->connections().front().use == ConnectionUse::main);
+        CHECK(lost == 0);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("host: a peer that falls silent is noticed by the keep-alive")
 {
     auto mesh = Mesh(1, [] {

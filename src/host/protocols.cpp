@@ -2,10 +2,10 @@
 
 namespace plexus::host {
 
-bool Protocols::set(std::string protocol, Admission least, StreamHandler handler)
+bool Protocols::set(std::string protocol, Admission least, StreamHandler handler, ConnectionUse use)
 {
     auto const is_new = !handlers_.contains(protocol);
-    handlers_[std::move(protocol)] = Handler{least, std::move(handler)};
+    handlers_[std::move(protocol)] = Handler{least, std::move(handler), use};
     return is_new;
 }
 
@@ -29,6 +29,9 @@ Task<> Protocols::serve(std::shared_ptr<Connection> connection, muxer::StreamId 
     auto const found = handlers_.find((*stream)->protocol());
     if (found != handlers_.end()) {
         auto const serve = found->second.serve;
+        if (found->second.use == ConnectionUse::bulk) {
+            found_bulk_(*connection);
+        }
         co_await serve(std::move(*stream));
     }
 }

@@ -12,11 +12,17 @@ namespace plexus::host {
 /// The protocols that a host serves, and the way of an incoming stream to its handler.
 class Protocols {
 public:
+    /// Told of a connection on which the other side opens a protocol of bulk.
+    using FoundBulk = std::function<void(Connection&)>;
+
     /// `env` must outlive this. A stream that has not agreed on a protocol after `negotiation_limit` is dropped.
-    Protocols(Env& env, Duration negotiation_limit) : env_(env), negotiation_limit_(negotiation_limit) {}
+    Protocols(Env& env, Duration negotiation_limit, FoundBulk found_bulk)
+        : env_(env), negotiation_limit_(negotiation_limit), found_bulk_(std::move(found_bulk))
+    {
+    }
 
     /// As Host::handle. Returns whether the protocol is new.
-    bool set(std::string protocol, Admission least, StreamHandler handler);
+    bool set(std::string protocol, Admission least, StreamHandler handler, ConnectionUse use);
     std::vector<std::string> names() const;
 
     /// Serves a stream that the other side opened until its handler ends. Run as a task of `connection`.
@@ -26,6 +32,7 @@ private:
     struct Handler {
         Admission least;
         StreamHandler serve;
+        ConnectionUse use;
     };
 
     bool supports(Connection const& connection, std::string_view protocol) const;
@@ -33,6 +40,7 @@ private:
 
     Env& env_;
     Duration negotiation_limit_;
+    FoundBulk found_bulk_;
     std::map<std::string, Handler, std::less<>> handlers_;
 };
 

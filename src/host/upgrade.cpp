@@ -64,7 +64,8 @@ Secured finish(std::unique_ptr<Socket> socket, security::NoiseHandshake& handsha
             .session = handshake.take_session(),
             .role = role,
             .first_output = std::move(output),
-            .received = std::move(rest)};
+            .received = std::move(rest),
+            .use = ConnectionUse::main};
 }
 
 Task<Result<Secured>> secure_outbound(Env& env, std::unique_ptr<Socket> socket, crypto::KeyPair const& identity,

@@ -15,6 +15,7 @@ struct Secured {
     security::Role role;
     Bytes first_output;
     Bytes received;
+    ConnectionUse use = ConnectionUse::main;
 };
 
 /// Is given a connection that was secured, and keeps it, or lets it go with the reason why.

@@ -18,7 +18,8 @@ constexpr auto save_pause = std::chrono::seconds(5);
 bool Membership::is_connected(PeerId const& peer) const
 {
     return std::ranges::any_of(host_->connections(), [&](host::ConnectionInfo const& connection) {
-        return connection.peer == peer && connection.admission == Admission::member;
+        return connection.peer == peer && connection.admission == Admission::member &&
+               connection.use == host::ConnectionUse::main;
     });
 }
 
