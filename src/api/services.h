@@ -87,6 +87,7 @@ struct ModelView {
     std::uint64_t parameters = 0;
     std::uint32_t context_length = 0;
     bool is_chat = true;
+    std::vector<std::string> capabilities{};  ///< of "chat", "embeddings", "rerank"
     std::uint64_t created_seconds = 0;  ///< since 1970
     bool is_local = false;
     std::vector<std::string> devices{};    ///< names of the devices that hold it

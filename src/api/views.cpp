@@ -42,16 +42,12 @@ json::object to_json(ModelView const& model)
 
 json::object to_openai_json(ModelView const& model)
 {
-    auto capabilities = json::array{};
-    if (model.is_chat) {
-        capabilities.emplace_back("chat");
-    }
     return {{"id", model.id},
             {"object", "model"},
             {"created", model.created_seconds},
             {"owned_by", "plexus"},
             {"context_length", model.context_length},
-            {"capabilities", std::move(capabilities)},
+            {"capabilities", to_array(model.capabilities)},
             {"plexus", json::object{{"digest", model.digest},
                                     {"size_bytes", model.size_bytes},
                                     {"aliases", to_array(model.aliases)},

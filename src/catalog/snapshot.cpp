@@ -24,8 +24,18 @@ enum : std::uint32_t { processor = 1, cores, memory_bytes, free_memory_bytes };
 }
 namespace model_field {
 enum : std::uint32_t {
-    digest = 1, names, size_bytes, architecture, quantization, parameters, context_length, is_chat, created_seconds,
-    loaded, prefill, decode
+    digest = 1,
+    names,
+    size_bytes,
+    architecture,
+    quantization,
+    parameters,
+    context_length,
+    capabilities,
+    created_seconds,
+    loaded,
+    prefill,
+    decode
 };
 }
 namespace loaded_field {
@@ -148,7 +158,7 @@ Result<void> merge_model(Model& model, ProtobufField const& field)
     case model_field::quantization: return take_text(field, model.quantization);
     case model_field::parameters: return take_number(field, model.parameters);
     case model_field::context_length: return take_number(field, model.context_length);
-    case model_field::is_chat: model.is_chat = field.value != 0; return {};
+    case model_field::capabilities: return take_number(field, model.capabilities);
     case model_field::created_seconds: return take_number(field, model.created_seconds);
     case model_field::loaded: return take_inner(field, model.loaded.emplace(), merge_loaded);
     case model_field::prefill: return take_inner(field, model.speed.prefill, merge_rate);
@@ -163,7 +173,7 @@ Result<void> take_model(ProtobufField const& field, std::vector<Model>& models)
         return fail(ErrorKind::too_large, "a device lists more than {} models", max_models);
     }
     auto& model = models.emplace_back();
-    model.is_chat = false;  // absent means false, as in all protobuf messages
+    model.capabilities = 0;  // absent means none, as in all protobuf messages
     return take_inner(field, model, merge_model);
 }
 
@@ -221,7 +231,7 @@ Bytes encode_model(Model const& model)
         .text(model_field::quantization, sendable(model.quantization))
         .varint(model_field::parameters, model.parameters)
         .varint(model_field::context_length, model.context_length)
-        .varint(model_field::is_chat, model.is_chat ? 1 : 0)
+        .varint(model_field::capabilities, model.capabilities)
         .varint(model_field::created_seconds, model.created_seconds);
     if (model.loaded) {
         auto const loaded = ProtobufWriter{}

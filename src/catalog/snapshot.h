@@ -51,6 +51,13 @@ struct LoadedState {
     bool operator==(LoadedState const&) const = default;
 };
 
+/// What a model is made for; bits, as on the wire.
+enum Capability : std::uint32_t {
+    can_chat = 1,    ///< and complete texts
+    can_embed = 2,
+    can_rerank = 4,
+};
+
 /// A model that a device holds.
 struct Model {
     ModelDigest digest;
@@ -60,7 +67,7 @@ struct Model {
     std::string quantization;
     std::uint64_t parameters = 0;
     std::uint32_t context_length = 0;
-    bool is_chat = true;
+    std::uint32_t capabilities = can_chat;  ///< bits of Capability
     std::uint64_t created_seconds = 0;  ///< since 1970
     std::optional<LoadedState> loaded;  ///< filled by the catalog
     Speed speed;                        ///< filled by the catalog

@@ -24,7 +24,7 @@ Snapshot full_snapshot()
     model.loaded = LoadedState{4, 2, 4096};
     model.speed = {{383.25, 7}, {156, 7}};
     auto embedding = Model{};
-    embedding.is_chat = false;
+    embedding.capabilities = can_embed;
     return {1'764'000'000'000, 5, "0.1.0", {"A processor", 16, 1ULL << 36, 1ULL << 35}, {model, embedding}, 3, 2};
 }
 

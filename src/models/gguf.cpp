@@ -8,6 +8,8 @@ namespace plexus::models {
 
 namespace {
 
+constexpr std::uint64_t rank_pooling = 4;  // LLAMA_POOLING_TYPE_RANK
+
 struct Header {
     std::uint32_t version = 0;
     std::uint64_t tensors = 0;
@@ -114,6 +116,7 @@ GgufSummary describe(Header const& header, GgufMetadata const& metadata, GgufTen
         .vocabulary_size = metadata.tokens ? metadata.tokens->count : 0,
         .has_chat_template = !metadata.text("tokenizer.chat_template").empty(),
         .is_embedding = metadata.find(architecture + ".pooling_type") != nullptr,
+        .is_reranker = number("pooling_type") == rank_pooling,
     };
 }
 

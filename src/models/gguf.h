@@ -45,7 +45,8 @@ struct GgufSummary {
     std::uint64_t full_attention_interval = 0;  ///< of recurrent models: every n-th layer attends instead
     std::uint64_t vocabulary_size = 0;
     bool has_chat_template = false;
-    bool is_embedding = false;
+    bool is_embedding = false;  ///< it gives vectors or, if is_reranker, scores; no text
+    bool is_reranker = false;
 
     /// f16 keys and values of one token of context.
     std::uint64_t cache_bytes_per_token() const;

@@ -41,7 +41,8 @@ json::object summary_to_json(GgufSummary const& summary)
             {"full_attention_interval", summary.full_attention_interval},
             {"vocabulary_size", summary.vocabulary_size},
             {"has_chat_template", summary.has_chat_template},
-            {"is_embedding", summary.is_embedding}};
+            {"is_embedding", summary.is_embedding},
+            {"is_reranker", summary.is_reranker}};
 }
 
 std::string text_at(json::value const& object, std::string_view key)
@@ -59,6 +60,13 @@ Number number_at(json::value const& object, std::string_view key)
 std::uint64_t number_or_zero(json::value const& object, std::string_view key)
 {
     return object.as_object().contains(key) ? number_at<std::uint64_t>(object, key) : 0;
+}
+
+/// Manifests of the first versions lack it.
+bool is_there_and_true(json::value const& object, std::string_view key)
+{
+    auto const* value = object.as_object().if_contains(key);
+    return value != nullptr && value->as_bool();
 }
 
 GgufSummary summary_from_json(json::value const& value)
@@ -84,7 +92,8 @@ GgufSummary summary_from_json(json::value const& value)
             .full_attention_interval = number_or_zero(value, "full_attention_interval"),
             .vocabulary_size = number_or_zero(value, "vocabulary_size"),
             .has_chat_template = value.at("has_chat_template").as_bool(),
-            .is_embedding = value.at("is_embedding").as_bool()};
+            .is_embedding = value.at("is_embedding").as_bool(),
+            .is_reranker = is_there_and_true(value, "is_reranker")};
 }
 
 WallTime wall_time_at(json::value const& object, std::string_view key)

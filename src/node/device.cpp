@@ -20,7 +20,7 @@ catalog::Model offered(models::Model const& model)
             .parameters = model.summary.parameters,
             .context_length = static_cast<std::uint32_t>(
                 std::min<std::uint64_t>(model.summary.context_length, std::numeric_limits<std::uint32_t>::max())),
-            .is_chat = !model.summary.is_embedding,
+            .capabilities = capabilities_of(model.summary),
             .created_seconds = static_cast<std::uint64_t>(
                 std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count()),
             .loaded = {},
@@ -50,6 +50,14 @@ std::uint16_t last_port(Disk& disk, Paths const& paths)
 }
 
 }  // namespace
+
+std::uint32_t capabilities_of(models::GgufSummary const& summary)
+{
+    if (!summary.is_embedding) {
+        return catalog::can_chat;
+    }
+    return summary.is_reranker ? catalog::can_rerank : catalog::can_embed;
+}
 
 Device::Device(Env& env, DeviceOptions options) : env_(env), options_(std::move(options)), started_(env.now()) {}
 

@@ -18,6 +18,9 @@ struct DeviceOptions {
     unsigned cores = 1;
 };
 
+/// Bits of catalog::Capability.
+std::uint32_t capabilities_of(models::GgufSummary const& summary);
+
 /// One device of a mesh: one of each part, joined. Everything but the outer doors, so it also lives in a simulation.
 class Device final : private inference::ModelSource {
 public:

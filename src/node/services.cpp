@@ -82,6 +82,19 @@ void add_holder(api::ModelView& view, catalog::Model const& model, std::string c
     }
 }
 
+std::vector<std::string> capability_names(std::uint32_t capabilities)
+{
+    constexpr auto known = std::array<std::pair<std::uint32_t, std::string_view>, 3>{
+        {{catalog::can_chat, "chat"}, {catalog::can_embed, "embeddings"}, {catalog::can_rerank, "rerank"}}};
+    auto names = std::vector<std::string>{};
+    for (auto const& [capability, name] : known) {
+        if ((capabilities & capability) != 0) {
+            names.emplace_back(name);
+        }
+    }
+    return names;
+}
+
 api::ModelView view_of(catalog::Model const& model)
 {
     return {.id = {},
@@ -92,7 +105,8 @@ api::ModelView view_of(catalog::Model const& model)
             .quantization = model.quantization,
             .parameters = model.parameters,
             .context_length = model.context_length,
-            .is_chat = model.is_chat,
+            .is_chat = (model.capabilities & catalog::can_chat) != 0,
+            .capabilities = capability_names(model.capabilities),
             .created_seconds = model.created_seconds,
             .is_local = false,
             .devices = {},
@@ -111,6 +125,7 @@ api::ModelView view_of(models::Model const& model, std::string const& device)
             .parameters = model.summary.parameters,
             .context_length = static_cast<std::uint32_t>(model.summary.context_length),
             .is_chat = !model.summary.is_embedding,
+            .capabilities = capability_names(capabilities_of(model.summary)),
             .created_seconds = static_cast<std::uint64_t>(created),
             .is_local = true,
             .devices = {device},

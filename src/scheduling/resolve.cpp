@@ -9,6 +9,36 @@ namespace {
 constexpr std::size_t longest_shown_name = 128;
 
 using Holders = std::vector<catalog::Holder>;
+using inference::TaskKind;
+
+bool can(catalog::Model const& model, TaskKind kind)
+{
+    switch (kind) {
+    case TaskKind::embeddings: return (model.capabilities & catalog::can_embed) != 0;
+    case TaskKind::rerank: return (model.capabilities & catalog::can_rerank) != 0;
+    case TaskKind::tokenize: return true;
+    default: return (model.capabilities & catalog::can_chat) != 0;
+    }
+}
+
+/// How people may see a name that a client gave.
+std::string shown(std::string_view model, std::string_view otherwise)
+{
+    return model.size() <= longest_shown_name ? fmt::format("the model \"{}\"", model) : std::string(otherwise);
+}
+
+std::unexpected<Error> incapable(catalog::Catalog const& catalog, std::string_view model, TaskKind kind)
+{
+    auto hint = std::string{};
+    for (auto const& entry : catalog.entries()) {
+        for (auto const& known : entry.snapshot->models) {
+            if (hint.empty() && can(known, kind) && !known.names.empty()) {
+                hint = fmt::format("; \"{}\" is", known.names.front());
+            }
+        }
+    }
+    return fail(ErrorKind::malformed, "{} is not made for {}{}", shown(model, "the model"), to_string(kind), hint);
+}
 
 std::unexpected<Error> unknown(catalog::Catalog const& catalog, std::string_view model)
 {
@@ -22,9 +52,10 @@ std::unexpected<Error> unknown(catalog::Catalog const& catalog, std::string_view
         return fail(ErrorKind::not_found, "no device of the mesh has a model yet");
     }
     auto const near = nearest(model, names);
-    auto const shown = model.size() <= longest_shown_name ? fmt::format("the model \"{}\"", model) : "such a model";
-    return near.empty() ? fail(ErrorKind::not_found, "no device of the mesh has {}", shown)
-                        : fail(ErrorKind::not_found, "no device of the mesh has {}; did you mean \"{}\"?", shown, near);
+    auto const missing = shown(model, "such a model");
+    return near.empty()
+               ? fail(ErrorKind::not_found, "no device of the mesh has {}", missing)
+               : fail(ErrorKind::not_found, "no device of the mesh has {}; did you mean \"{}\"?", missing, near);
 }
 
 /// Greater is better: held here, then by how many ready devices, then by how many devices.
@@ -36,7 +67,7 @@ auto standing(Holders const& holders)
 
 }  // namespace
 
-Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model)
+Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model, TaskKind kind)
 {
     auto by_digest = std::map<catalog::ModelDigest, Holders>{};
     for (auto& holder : catalog.who_holds(model)) {
@@ -52,7 +83,12 @@ Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model
         return unknown(catalog, model);
     }
     auto const best = std::ranges::max_element(by_digest, {}, [](auto const& item) { return standing(item.second); });
-    return Resolved{best->first, best->second};
+    auto found = Resolved{best->first, best->second};
+    std::erase_if(found.holders, [&](catalog::Holder const& holder) { return !can(*holder.model, kind); });
+    if (found.holders.empty()) {
+        return incapable(catalog, model, kind);
+    }
+    return found;
 }
 
 }  // namespace plexus::scheduling

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "catalog/catalog.h"
+#include "inference/task_kind.h"
 
 namespace plexus::scheduling {
 
@@ -10,7 +11,7 @@ struct Resolved {
     std::vector<catalog::Holder> holders;  ///< not empty
 };
 
-/// As Scheduler::start says. Errors: `not_found`.
-Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model);
+/// As Scheduler::start says. Errors: `not_found`, `malformed` if the model is not made for tasks of that kind.
+Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model, inference::TaskKind kind);
 
 }  // namespace plexus::scheduling

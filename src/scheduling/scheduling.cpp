@@ -325,7 +325,7 @@ Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(InferenceTask task)
     if (task.body.size() > max_body_bytes) {
         return fail(ErrorKind::too_large, "the request has {} bytes, at most {} are taken", task.body.size(), max_body_bytes);
     }
-    auto const resolved = resolve(catalog_, task.model);
+    auto const resolved = resolve(catalog_, task.model, task.kind);
     if (!resolved) {
         return std::unexpected(resolved.error());
     }

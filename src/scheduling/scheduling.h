@@ -92,7 +92,8 @@ public:
     ///
     /// A model is named by digest or by name, compared byte by byte, over all devices known. A name that means several
     /// digests means the one that this device holds, else the one that most ready devices hold, then most devices.
-    /// Errors: `not_found` (with the nearest name), `unavailable` (all its devices are away), `too_large`.
+    /// Errors: `not_found` (with the nearest name), `malformed` (the model is not made for such tasks, with one that is),
+    /// `unavailable` (all its devices are away), `too_large`.
     virtual Result<std::unique_ptr<RunningTask>> start(InferenceTask task) = 0;
 
     virtual std::size_t running() const = 0;

@@ -95,7 +95,9 @@ TEST_CASE("task: every kind reaches the engine of its device, and comes back in 
         auto task = [&]() -> Task<> {
             auto& executor = is_local ? mesh.left : mesh.right;
             executor.runner.script = {.chunks = 7, .chunk_bytes = 50'000};
-            executor.catalog->set_models({model("tiny")});
+            auto able = model("tiny");
+            able.capabilities = catalog::can_chat | catalog::can_embed | catalog::can_rerank;
+            executor.catalog->set_models({able});
             co_await sleep_for(mesh.left.env, 1s);
             for (std::uint64_t number = 0; inference::task_kind_from(number); ++number) {
                 auto const kind = inference::task_kind_from(number).value();
@@ -114,6 +116,31 @@ TEST_CASE("task: every kind reaches the engine of its device, and comes back in 
     }
 }
 
+TEST_CASE("task: a model that is not made for a kind is refused with one that is, before anything is asked")
+{
+    auto mesh = Mesh(2);
+    auto task = [&]() -> Task<> {
+        auto embedding = model("vectors");
+        embedding.capabilities = catalog::can_embed;
+        mesh.left.catalog->set_models({model("tiny")});
+        mesh.right.catalog->set_models({embedding});
+        co_await sleep_for(mesh.left.env, 1s);
+        auto const refusal = [&](std::string name, TaskKind kind) {
+            return mesh.left.scheduler->start(ask(std::move(name), kind)).error();
+        };
+
+        CHECK(refusal("tiny", TaskKind::embeddings) ==
+              Error{ErrorKind::malformed, R"(the model "tiny" is not made for embeddings; "vectors" is)"});
+        CHECK(refusal("vectors", TaskKind::chat).text == R"(the model "vectors" is not made for chat; "tiny" is)");
+        CHECK(refusal("vectors", TaskKind::rerank).text == R"(the model "vectors" is not made for rerank)");
+        auto asked = ask("vectors", TaskKind::embeddings);
+        auto const outcome = co_await finish(mesh.left.env, mesh.left.scheduler->start(std::move(asked)));
+        CHECK_FALSE(outcome.error);
+        CHECK(outcome.routes == std::vector{mesh.right.id()});
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("task: a document without an end is given up at its limit")
 {
     for (auto const is_local : {true, false}) {
@@ -124,7 +151,7 @@ TEST_CASE("task: a document without an end is given up at its limit")
             executor.catalog->set_models({model("tiny")});
             co_await sleep_for(mesh.left.env, 1s);
             auto const outcome = co_await finish(mesh.left.env,
-                                                 mesh.left.scheduler->start(ask("tiny", TaskKind::embeddings)));
+                                                 mesh.left.scheduler->start(ask("tiny", TaskKind::tokenize)));
             REQUIRE(outcome.error);
             CHECK(outcome.error->kind == ErrorKind::too_large);
             CHECK(joined(outcome.chunks).size() <= inference::max_document_bytes);
