@@ -146,40 +146,64 @@ private:
     std::map<std::uint32_t, std::shared_ptr<std::atomic<bool>>> running_;
 };
 
-std::optional<sandbox::Surroundings> parse(int count, char** arguments)
+struct Arguments {
+    sandbox::Surroundings surroundings;
+    bool only_probes = false;
+};
+
+std::uint64_t number_of(std::string const& text)
 {
-    auto surroundings = sandbox::Surroundings{};
-    surroundings.model_descriptor = Processes::file_descriptor;
+    return std::strtoull(text.c_str(), nullptr, 10);
+}
+
+/// The two sides of "first:second".
+std::pair<std::string, std::string> halves(std::string const& text)
+{
+    auto const colon = std::min(text.find(':'), text.size());
+    return {text.substr(0, colon), text.substr(std::min(colon + 1, text.size()))};
+}
+
+bool set_argument(Arguments& arguments, std::string_view name, std::string const& value)
+{
+    auto& surroundings = arguments.surroundings;
+    auto const [first, second] = halves(value);
+    if (name == "--outside") {
+        surroundings.outer_namespaces[first] = number_of(second);
+    } else if (name == "--daemon") {
+        surroundings.daemon = static_cast<int>(number_of(value));
+    } else if (name == "--user") {
+        surroundings.user = static_cast<unsigned>(number_of(first));
+        surroundings.user_group = static_cast<unsigned>(number_of(second));
+    } else if (name == "--memory") {
+        surroundings.memory_limit_bytes = number_of(value);
+    } else if (name == "--group") {
+        surroundings.group = value;
+    } else if (name == "--weak") {
+        surroundings.may_be_weak = value == "yes";
+    } else if (name == "--forbid") {
+        surroundings.forbidden_paths.push_back(value);
+    } else if (name == "--probe") {
+        arguments.only_probes = value == "only";
+    } else if (name == "--without-layer") {
+        surroundings.left_out = sandbox::layer_from(value);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+std::optional<Arguments> parse(int count, char** values)
+{
+    auto arguments = Arguments{};
     for (auto index = 1; index + 1 < count; index += 2) {
-        auto const name = std::string_view(arguments[index]);
-        auto const value = std::string(arguments[index + 1]);
-        if (name == "--outside") {
-            auto const colon = value.find(':');
-            auto const inode = colon == std::string::npos ? std::string{} : value.substr(colon + 1);
-            surroundings.parent_namespaces[value.substr(0, colon)] = std::strtoull(inode.c_str(), nullptr, 10);
-        } else if (name == "--memory") {
-            surroundings.memory_limit_bytes = std::strtoull(value.c_str(), nullptr, 10);
-        } else if (name == "--forbid") {
-            surroundings.forbidden_paths.push_back(value);
-        } else if (name == "--without-layer") {
-            surroundings.left_out = sandbox::layer_from(value);
-        } else {
+        if (!set_argument(arguments, values[index], values[index + 1])) {
             return std::nullopt;
         }
     }
-    return count % 2 == 1 ? std::optional(surroundings) : std::nullopt;
-}
-
-/// Raises the walls and proves them. The first thing the engine does.
-Result<void> raise_walls(sandbox::Surroundings const& surroundings)
-{
-    if (auto apart = sandbox::check_namespaces(surroundings); !apart) {
-        return apart;
+    if (!arguments.only_probes) {
+        arguments.surroundings.model_descriptor = Processes::file_descriptor;
     }
-    if (auto confined = sandbox::confine(surroundings); !confined) {
-        return confined;
-    }
-    return sandbox::probe(surroundings);
+    return count > 1 && count % 2 == 1 ? std::optional(arguments) : std::nullopt;
 }
 
 [[noreturn]] void refuse(Channel& channel, std::string const& reason)
@@ -205,17 +229,22 @@ void serve_frames(Channel& channel, Requests& requests)
 
 }  // namespace
 
-int main(int count, char** arguments)
+int main(int count, char** values)
 {
     std::signal(SIGPIPE, SIG_IGN);
-    auto const surroundings = parse(count, arguments);
-    if (!surroundings) {
+    auto const arguments = parse(count, values);
+    if (!arguments) {
         fmt::print(stderr, "plexus-engine is started by plexusd only\n");
         return 2;
     }
     auto channel = Channel{};
-    if (auto raised = raise_walls(*surroundings); !raised) {
-        refuse(channel, raised.error().text);
+    auto const walls = sandbox::raise_walls(arguments->surroundings);
+    if (!walls) {
+        refuse(channel, walls.error().text);
+    }
+    channel.send(EngineFrameType::walls, 0, sandbox::to_text(*walls));
+    if (arguments->only_probes) {
+        return 0;
     }
     auto const first = channel.receive();
     if (!first || first->type != EngineFrameType::load) {
@@ -227,7 +256,7 @@ int main(int count, char** arguments)
     if (!ready) {
         refuse(channel, ready.error().text);
     }
-    if (surroundings->left_out != sandbox::Layer::seccomp) {
+    if (arguments->surroundings.left_out != sandbox::Layer::seccomp) {
         if (auto sealed = sandbox::seal(); !sealed) {
             refuse(channel, sealed.error().text);
         }

@@ -6,32 +6,30 @@
 #include <vector>
 
 #include "base/result.h"
-#include "sandbox/layers.h"
+#include "sandbox/report.h"
 
 namespace plexus::sandbox {
 
 /// What the confined program knows of its surroundings, from the launcher's arguments.
 struct Surroundings {
-    std::map<std::string, std::uint64_t> parent_namespaces;  ///< inode by name
-    std::vector<std::string> forbidden_paths;
-    int model_descriptor = -1;             ///< the only file that stays readable
+    std::map<std::string, std::uint64_t> outer_namespaces{};  ///< inode by name
+    std::vector<std::string> forbidden_paths{};
+    int daemon = 0;                        ///< its process id
+    unsigned user = 0;                     ///< ids of this process as the daemon sees them
+    unsigned user_group = 0;
+    int model_descriptor = -1;             ///< the only file that stays readable; -1: none
     std::uint64_t memory_limit_bytes = 0;  ///< 0: none
-    std::optional<Layer> left_out;  ///< for tests
+    std::string group{};                   ///< folder of the control group, if the launcher made one
+    bool may_be_weak = false;              ///< the owner allows that walls are missing which the system refuses
+    std::optional<Layer> left_out{};       ///< for tests
 };
 
-/// The process must share no namespace of namespace_names with the daemon. Looks into /proc, so it comes before
-/// `confine`. Errors: `not_allowed`.
-Result<void> check_namespaces(Surroundings const& surroundings);
-
-/// Raises the inner walls around this process, for good: not dumpable, Landlock, seccomp.
-/// Errors: `not_allowed` with the wall that could not be raised.
-Result<void> confine(Surroundings const& surroundings);
+/// Raises the inner walls around this process, for good, and proves each wall, those of the launcher too, before the
+/// next is raised. Errors: `not_allowed` with the first wall that could not be raised or was found open, and all that
+/// could be done through it.
+Result<Report> raise_walls(Surroundings const& surroundings);
 
 /// After the model is open: takes away the right to open files at all, and proves it.
 Result<void> seal();
-
-/// Tries what the walls must forbid. Errors: `not_allowed` with every wall found open, and all that could be done
-/// through it. Call after `confine`.
-Result<void> probe(Surroundings const& surroundings);
 
 }  // namespace plexus::sandbox

@@ -1,8 +1,9 @@
 #include "sandbox/launcher.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <csignal>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,14 +15,18 @@
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
+#include "base/log.h"
 #include "base/real_env.h"
+#include "sandbox/walls.h"
 
 namespace plexus::sandbox {
 
 namespace {
 
 constexpr auto exec_failed = 127;
-constexpr rlim_t descriptor_limit = 64;
+constexpr std::uint32_t group_weight = 50;  // the daemon must stay quick beside its engines
+constexpr std::uint64_t group_slack = 64ULL << 20;  // the program itself
+constexpr std::uint64_t own_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 
 /// What the child needs, prepared before the clone: after it only system calls are allowed.
 struct ChildPlan {
@@ -29,6 +34,8 @@ struct ChildPlan {
     int file = -1;
     int nothing = -1;  // /dev/null
     int errors = -1;
+    int group = -1;  // members of the control group
+    bool group_namespace = true;
     bool close_others = true;
     bool limits = true;
     bool no_new_privileges = true;
@@ -44,8 +51,38 @@ void set_limit(int resource, rlim_t value)
     ::setrlimit(static_cast<__rlimit_resource>(resource), &limit);
 }
 
+/// Keeps, over the start of the program, the one capability in the own user namespace that an empty root needs.
+void keep_capability()
+{
+    constexpr auto kept = std::uint32_t{1} << CAP_SYS_ADMIN;
+    auto header = __user_cap_header_struct{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct held[_LINUX_CAPABILITY_U32S_3] = {{kept, kept, kept}, {0, 0, 0}};
+    ::syscall(SYS_capset, &header, held);
+    ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0);
+}
+
+void limit_resources(rlim_t memory)
+{
+    ::signal(SIGXFSZ, SIG_IGN);  // growing a file is an error, not an end
+    set_limit(RLIMIT_CORE, 0);
+    set_limit(RLIMIT_FSIZE, 0);
+    set_limit(RLIMIT_MEMLOCK, 0);
+    set_limit(RLIMIT_NOFILE, descriptor_limit);
+    set_limit(RLIMIT_NPROC, thread_limit);
+    if (memory != 0) {
+        // Not the address space: the model is mapped, and allocators reserve far more than they use.
+        set_limit(RLIMIT_DATA, memory);
+    }
+}
+
 [[noreturn]] void become_program(ChildPlan const& plan)
 {
+    if (plan.group >= 0) {
+        std::ignore = ::write(plan.group, "0", 1);  // the program looks whether it is in the group
+    }
+    if (plan.group_namespace) {
+        ::unshare(CLONE_NEWCGROUP);  // whose root is the group that the process is in now
+    }
     // Moved up first, so that no target number is overwritten before it was used.
     auto const channel = ::fcntl(plan.channel, F_DUPFD, 10);
     auto const file = plan.file >= 0 ? ::fcntl(plan.file, F_DUPFD, 10) : -1;
@@ -67,15 +104,9 @@ void set_limit(int resource, rlim_t value)
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     }
     if (plan.limits) {
-        ::signal(SIGXFSZ, SIG_IGN);  // growing a file is an error, not an end
-        set_limit(RLIMIT_CORE, 0);
-        set_limit(RLIMIT_FSIZE, 0);
-        set_limit(RLIMIT_NOFILE, descriptor_limit);
-        if (plan.memory != 0) {
-            // Not the address space: the model is mapped, and allocators reserve far more than they use.
-            set_limit(RLIMIT_DATA, plan.memory);
-        }
+        limit_resources(plan.memory);
     }
+    keep_capability();
     if (plan.no_new_privileges) {
         ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     }
@@ -83,28 +114,11 @@ void set_limit(int resource, rlim_t value)
     ::_exit(exec_failed);
 }
 
-class Descriptor {
-public:
-    explicit Descriptor(int value) : value_(value) {}
-    Descriptor(Descriptor const&) = delete;
-    Descriptor& operator=(Descriptor const&) = delete;
-    ~Descriptor()
-    {
-        if (value_ >= 0) {
-            ::close(value_);
-        }
-    }
-    int get() const { return value_; }
-    int release() { return std::exchange(value_, -1); }
-
-private:
-    int value_;
-};
-
 class SandboxedProcess final : public Process {
 public:
-    SandboxedProcess(asio::io_context& context, int descriptor, int id, std::unique_ptr<Socket> channel)
-        : descriptor_(context, descriptor), id_(id), channel_(std::move(channel))
+    SandboxedProcess(asio::io_context& context, int descriptor, int id, std::unique_ptr<Socket> channel,
+                     std::optional<EngineGroup> group)
+        : group_(std::move(group)), descriptor_(context, descriptor), id_(id), channel_(std::move(channel))
     {
     }
 
@@ -144,37 +158,31 @@ private:
         }
     }
 
+    std::optional<EngineGroup> group_;
     asio::posix::basic_stream_descriptor<Executor> descriptor_;
     int id_;
     std::unique_ptr<Socket> channel_;
     std::optional<int> status_;
 };
 
-std::uint64_t namespace_inode(std::string_view name)
-{
-    struct stat status = {};
-    return ::stat(fmt::format("/proc/self/ns/{}", name).c_str(), &status) == 0 ? status.st_ino : 0;
-}
-
 rlim_t memory_limit(ProcessOptions const& options)
 {
     return Launcher::can_limit_memory ? options.memory_limit_bytes : 0;
 }
 
-std::vector<std::string> all_arguments(ProcessOptions const& options)
+/// The clone of today's kernels is refused as a whole by some containers; this one is not.
+long clone_process(std::uint64_t flags, int& process_descriptor)
 {
-    auto arguments = std::vector<std::string>{options.program.string()};
-    for (auto const name : namespace_names) {
-        arguments.insert(arguments.end(), {"--outside", fmt::format("{}:{}", name, namespace_inode(name))});
+    return ::syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, nullptr, &process_descriptor, nullptr, nullptr);
+}
+
+/// What to try, the most first.
+std::vector<std::uint64_t> namespace_sets(std::uint64_t wanted, bool allows_weak)
+{
+    if (!allows_weak) {
+        return {wanted};
     }
-    if (auto const memory = memory_limit(options); memory != 0) {
-        arguments.insert(arguments.end(), {"--memory", std::to_string(memory)});
-    }
-    for (auto const& path : options.forbidden_paths) {
-        arguments.insert(arguments.end(), {"--forbid", path});
-    }
-    arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
-    return arguments;
+    return {wanted, wanted & ~std::uint64_t{CLONE_NEWUSER}, wanted & CLONE_NEWUSER, 0};
 }
 
 }  // namespace
@@ -185,6 +193,64 @@ bool const Launcher::can_limit_memory = false;
 bool const Launcher::can_limit_memory = true;
 #endif
 
+std::vector<std::string> Launcher::arguments_of(ProcessOptions const& options, EngineGroup const* group) const
+{
+    auto arguments = std::vector<std::string>{options.program.string()};
+    auto const add = [&](std::string name, std::string value) {
+        arguments.push_back(std::move(name));
+        arguments.push_back(std::move(value));
+    };
+    for (auto const& known : namespace_names) {
+        add("--outside", fmt::format("{}:{}", known.name, namespace_inode(known.name)));
+    }
+    add("--daemon", std::to_string(::getpid()));
+    add("--user", fmt::format("{}:{}", ::geteuid(), ::getegid()));
+    if (auto const memory = memory_limit(options); memory != 0) {
+        add("--memory", std::to_string(memory));
+    }
+    if (group != nullptr) {
+        add("--group", group->folder().string());
+    }
+    if (allows_weak_) {
+        add("--weak", "yes");
+    }
+    for (auto const& path : options.forbidden_paths) {
+        add("--forbid", path);
+    }
+    arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
+    return arguments;
+}
+
+std::uint64_t Launcher::wanted_namespaces() const
+{
+    switch (left_out_.value_or(Layer::seccomp)) {
+    case Layer::user_namespace: return own_namespaces & ~std::uint64_t{CLONE_NEWUSER};
+    case Layer::mount_namespace: return own_namespaces & ~std::uint64_t{CLONE_NEWNS};
+    case Layer::process_namespace: return own_namespaces & ~std::uint64_t{CLONE_NEWPID};
+    case Layer::network_namespace: return own_namespaces & ~std::uint64_t{CLONE_NEWNET};
+    case Layer::ipc_namespace: return own_namespaces & ~std::uint64_t{CLONE_NEWIPC};
+    case Layer::name_namespace: return own_namespaces & ~std::uint64_t{CLONE_NEWUTS};
+    default: return own_namespaces;
+    }
+}
+
+Result<std::optional<EngineGroup>> Launcher::make_group(ProcessOptions const& options)
+{
+    if (!groups_) {
+        return std::optional<EngineGroup>{};
+    }
+    auto const memory = memory_limit(options);
+    // The pages of the model belong to the group too, but can be given back.
+    auto const model = options.file ? options.file->size() : 0;
+    auto group = groups_->make({.memory_bytes = memory == 0 ? 0 : memory + model + group_slack,
+                                .processes = thread_limit,
+                                .weight = group_weight});
+    if (!group) {
+        return std::unexpected(group.error());
+    }
+    return std::optional(std::move(*group));
+}
+
 Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
 {
     int pair[2] = {-1, -1};
@@ -193,15 +259,21 @@ Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
     }
     auto parent_end = Descriptor(pair[0]);
     auto const child_end = Descriptor(pair[1]);
+    auto group = make_group(options);
+    if (!group) {
+        return std::unexpected(group.error());
+    }
     auto const nothing = Descriptor(::open("/dev/null", O_RDWR | O_CLOEXEC));
     auto const verbose = std::getenv("PLEXUS_ENGINE_STDERR") != nullptr;
-    auto arguments = all_arguments(options);
+    auto arguments = arguments_of(options, *group ? &**group : nullptr);
 
     auto plan = ChildPlan{};
     plan.channel = child_end.get();
     plan.file = options.file ? options.file->descriptor() : -1;
     plan.nothing = nothing.get();
     plan.errors = verbose ? STDERR_FILENO : nothing.get();
+    plan.group = *group && left_out_ != Layer::group ? (*group)->members() : -1;
+    plan.group_namespace = left_out_ != Layer::group_namespace;
     plan.close_others = left_out_ != Layer::descriptors;
     plan.limits = left_out_ != Layer::limits;
     plan.no_new_privileges = left_out_ != Layer::no_new_privileges;
@@ -213,14 +285,13 @@ Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
     plan.arguments.push_back(nullptr);
 
     auto process_descriptor = -1;
-    auto request = clone_args{};
-    request.flags = CLONE_PIDFD;
-    if (left_out_ != Layer::namespaces) {
-        request.flags |= CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    auto id = -1L;
+    for (auto const namespaces : namespace_sets(wanted_namespaces(), allows_weak_)) {
+        id = clone_process(namespaces, process_descriptor);
+        if (id >= 0) {
+            break;
+        }
     }
-    request.pidfd = reinterpret_cast<std::uint64_t>(&process_descriptor);
-    request.exit_signal = SIGCHLD;
-    auto const id = ::syscall(SYS_clone3, &request, sizeof request);
     if (id < 0) {
         return fail(ErrorKind::not_allowed,
                     "the system does not let the engine have namespaces of its own ({}); allow unprivileged user "
@@ -231,7 +302,8 @@ Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
         become_program(plan);
     }
     return std::make_unique<SandboxedProcess>(context_, process_descriptor, static_cast<int>(id),
-                                              adopt_local_socket(context_.get_executor(), parent_end.release()));
+                                              adopt_local_socket(context_.get_executor(), parent_end.release()),
+                                              std::move(*group));
 }
 
 }  // namespace plexus::sandbox

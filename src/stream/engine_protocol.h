@@ -25,6 +25,7 @@ enum class EngineFrameType : std::uint8_t {
     end = 20,
     failed = 21,   ///< text
     pong = 22,     ///< JSON: busy slots
+    walls = 23,    ///< text: what stands around the engine (sandbox/report.h); its first frame
 };
 
 inline constexpr std::size_t engine_frame_header = 9;

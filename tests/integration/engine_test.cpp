@@ -54,21 +54,15 @@ struct Device {
     OneFile source{env};
     std::unique_ptr<Inference> inference;
 
-    explicit Device(std::optional<sandbox::Layer> left_out = {}, std::vector<std::string> forbidden_paths = {},
-                    std::uint64_t memory_limit_bytes = 4ULL << 30)
+    explicit Device(std::uint64_t memory_limit_bytes = 4ULL << 30)
     {
         env.use_processes(launcher);
-        launcher.leave_out(left_out);
         auto options = Options{};
         options.program = PLEXUS_ENGINE_PROGRAM;
         options.slots = 2;
         options.context = 2048;
         options.threads = std::max(1U, std::thread::hardware_concurrency());
         options.memory_limit_bytes = memory_limit_bytes;
-        options.forbidden_paths = std::move(forbidden_paths);
-        if (left_out) {
-            options.arguments = {"--without-layer", std::string(to_string(*left_out))};
-        }
         inference = make_inference(env, source, std::move(options));
     }
 
@@ -107,12 +101,6 @@ struct Device {
         co_return co_await answer_text(**answer);
     }
 
-    Task<> check_answer()
-    {
-        auto answer = (co_await inference->start({}, TaskKind::chat, question, {})).value();
-        CHECK((co_await answer_text(*answer)).has_value());
-    }
-
     /// Why the engine does not start.
     std::string refusal()
     {
@@ -126,35 +114,6 @@ struct Device {
         run(task());
         return reason;
     }
-};
-
-/// What a device keeps from its engines: its key, its log and its store.
-class Secrets {
-public:
-    Secrets()
-    {
-        auto text = std::string("/tmp/plexus-secrets-XXXXXX");
-        folder_ = ::mkdtemp(text.data());
-        std::filesystem::create_directory(folder_ / "models");
-        for (auto const* name : {"identity.key", "membership.log", "models/file"}) {
-            auto const file = folder_ / name;
-            std::ofstream(file) << "secret";
-            std::filesystem::permissions(file, std::filesystem::perms::owner_read);
-        }
-    }
-    ~Secrets() { std::filesystem::remove_all(folder_); }
-
-    std::vector<std::string> paths() const
-    {
-        auto paths = std::vector<std::string>{};
-        for (auto const* name : {"identity.key", "membership.log", "models", "models/file"}) {
-            paths.push_back(folder_ / name);
-        }
-        return paths;
-    }
-
-private:
-    std::filesystem::path folder_;
 };
 
 }  // namespace
@@ -231,52 +190,10 @@ TEST_CASE("engine: killed in mid-answer fifty times, every answer ends in a type
     CHECK(typed == 50);
 }
 
-TEST_CASE("sandbox: with any one wall left out the engine refuses to start and says which")
-{
-    for (auto const& [layer, name] : sandbox::layer_names) {
-        CAPTURE(name);
-        auto device = Device(layer);
-        // Something for the engine to find open when descriptors are not closed.
-        auto const stray = ::dup(STDERR_FILENO);
-        CHECK(device.refusal().contains(fmt::format("the wall \"{}\" is open", name)));
-        ::close(stray);
-    }
-}
-
-TEST_CASE("sandbox: the key file, the store and /etc/shadow are kept shut by Landlock, and the engine tried them")
-{
-    auto const secrets = Secrets{};
-    auto device = Device({}, secrets.paths());
-    device.run(device.check_answer());
-
-    auto open = Device(sandbox::Layer::landlock, secrets.paths());
-    auto const reason = open.refusal();
-    for (auto const& path : secrets.paths()) {
-        CAPTURE(path);
-        CHECK(reason.contains("read " + path));
-    }
-    CHECK((::geteuid() != 0 || reason.contains("read /etc/shadow")));
-    CHECK_FALSE(reason.contains("seccomp"));
-}
-
-TEST_CASE("sandbox: sockets, a shell and tracing the daemon are kept away by seccomp, and the engine tried them")
-{
-    auto device = Device(sandbox::Layer::seccomp);
-    auto const reason = device.refusal();
-    for (auto const* attempt :
-         {"make a IPv4 socket", "make a IPv6 socket", "make a Unix socket", "make a netlink socket", "connect", "bind",
-          "fork", "execute a shell", "trace the daemon", "read the daemon's memory", "signal the daemon",
-          "set up io_uring", "call the kernel unfiltered", "write /tmp/plexus-probe"}) {
-        CAPTURE(attempt);
-        CHECK(reason.contains(attempt));
-    }
-    CHECK_FALSE(reason.contains("landlock"));
-}
-
 TEST_CASE("sandbox: an engine gets no more memory than it may have, and ends as a typed error" *
           doctest::skip(!sandbox::Launcher::can_limit_memory))
 {
-    auto device = Device({}, {}, 48ULL << 20);
+    auto device = Device(48ULL << 20);
     CHECK_FALSE(device.refusal().empty());
 }
 

@@ -1,0 +1,111 @@
+#include "sandbox/report.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace plexus::sandbox {
+
+namespace {
+
+std::string joined(std::vector<Layer> const& layers)
+{
+    auto text = std::string{};
+    for (auto const layer : layers) {
+        text += fmt::format("{}{}", text.empty() ? "" : ",", to_string(layer));
+    }
+    return text;
+}
+
+/// The value of the next line, which must begin with `word`.
+std::optional<std::string_view> take_line(std::string_view& text, std::string_view word)
+{
+    auto const end = text.find('\n');
+    if (end == std::string_view::npos || !text.starts_with(word) || text.substr(word.size(), 1) != " ") {
+        return std::nullopt;
+    }
+    auto const value = text.substr(word.size() + 1, end - word.size() - 1);
+    text.remove_prefix(end + 1);
+    return value;
+}
+
+std::optional<std::vector<Layer>> take_layers(std::string_view& text, std::string_view word)
+{
+    auto rest = take_line(text, word);
+    if (!rest) {
+        return std::nullopt;
+    }
+    auto layers = std::vector<Layer>{};
+    while (!rest->empty()) {
+        auto const comma = std::min(rest->find(','), rest->size());
+        auto const layer = layer_from(rest->substr(0, comma));
+        if (!layer || layers.size() == layer_names.size()) {
+            return std::nullopt;
+        }
+        layers.push_back(*layer);
+        rest->remove_prefix(std::min(comma + 1, rest->size()));
+    }
+    return layers;
+}
+
+template <typename Number>
+std::optional<Number> take_number(std::string_view& text, std::string_view word, int base)
+{
+    auto const value = take_line(text, word);
+    auto number = Number{};
+    if (!value) {
+        return std::nullopt;
+    }
+    auto const [end, error] = std::from_chars(value->data(), value->data() + value->size(), number, base);
+    return error == std::errc{} && end == value->data() + value->size() ? std::optional(number) : std::nullopt;
+}
+
+bool names_each_once(Report const& report)
+{
+    auto seen = std::array<bool, layer_names.size()>{};
+    auto count = std::size_t{0};
+    for (auto const* layers : {&report.standing, &report.missing}) {
+        for (auto const layer : *layers) {
+            count += std::exchange(seen[static_cast<std::size_t>(layer)], true) ? 0 : 1;
+        }
+    }
+    return count == layer_names.size() && report.standing.size() + report.missing.size() == count;
+}
+
+}  // namespace
+
+Grade Report::grade() const
+{
+    auto const counts = [](Layer layer) { return layer != Layer::group; };
+    return std::ranges::any_of(missing, counts) ? Grade::weak : Grade::whole;
+}
+
+std::string to_text(Report const& report)
+{
+    return fmt::format("walls {}\nmissing {}\nprobes {}\ndigest {:016x}\n", joined(report.standing),
+                       joined(report.missing), report.probes, report.digest);
+}
+
+Result<Report> parse_report(std::string_view text)
+{
+    if (text.size() > max_report_bytes) {
+        return fail(ErrorKind::too_large, "a report of walls of {} bytes", text.size());
+    }
+    auto const standing = take_layers(text, "walls");
+    auto const missing = take_layers(text, "missing");
+    auto const probes = take_number<std::uint32_t>(text, "probes", 10);
+    auto const digest = take_number<std::uint64_t>(text, "digest", 16);
+    if (!standing || !missing || !probes || !digest || !text.empty()) {
+        return fail(ErrorKind::malformed, "what the engine says of its walls cannot be read");
+    }
+    auto report = Report{.standing = *standing, .missing = *missing, .probes = *probes, .digest = *digest};
+    auto const may_be_missing = [](Layer layer) { return describe(layer).may_be_missing; };
+    if (!names_each_once(report) || !std::ranges::all_of(report.missing, may_be_missing)) {
+        return fail(ErrorKind::malformed, "the engine does not say of every wall whether it stands");
+    }
+    if (report.probes < least_probes) {
+        return fail(ErrorKind::not_allowed, "the engine tried its walls {} times only", report.probes);
+    }
+    return report;
+}
+
+}  // namespace plexus::sandbox

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "sandbox/confine.h"
+
+namespace plexus::sandbox {
+
+/// The inner walls; each raises one around this process. Errors: `not_allowed`, with what the system said.
+
+/// Needs the mount namespace and CAP_SYS_ADMIN in it. The model lies where its descriptor was: /proc/self/fd/N.
+Result<void> empty_root(Surroundings const& surroundings);
+Result<void> drop_capabilities(Surroundings const& surroundings);
+Result<void> forbid_dumps(Surroundings const& surroundings);
+Result<void> raise_landlock(Surroundings const& surroundings);
+Result<void> raise_seccomp(Surroundings const& surroundings);
+
+/// 0: this kernel has none.
+long landlock_version();
+/// Inode of a namespace of this process; 0 if it cannot be seen.
+std::uint64_t namespace_inode(std::string_view name);
+
+/// An attempt that must fail once the wall stands; true means that the wall is open.
+struct Attempt {
+    std::string what;
+    std::function<bool()> succeeds;
+};
+
+/// What must fail as soon as `layer` has been raised, and all before it.
+std::vector<Attempt> attempts_at(Layer layer, Surroundings const& surroundings);
+
+}  // namespace plexus::sandbox
