@@ -1,6 +1,7 @@
 #include "api/api.h"
 
 #include "api/routes.h"
+#include "api/surface.h"
 
 namespace plexus::api {
 
@@ -13,6 +14,7 @@ struct RouteEntry {
     std::string_view path;  ///< ends with "/" if an argument follows
     RouteHandler handler;
     bool is_local_only = false;
+    std::optional<Surface> surface{};  ///< if one path means different things to different clients
 };
 
 Task<int> show_health(RouteContext context)
@@ -30,10 +32,29 @@ Task<int> show_readiness(RouteContext context)
 constexpr auto route_table = std::array{
     RouteEntry{"GET", "/healthz", show_health},
     RouteEntry{"GET", "/readyz", show_readiness},
+    RouteEntry{"GET", "/v1/models", list_anthropic_models, false, Surface::anthropic},
+    RouteEntry{"GET", "/v1/models/", show_anthropic_model, false, Surface::anthropic},
     RouteEntry{"GET", "/v1/models", list_openai_models},
     RouteEntry{"GET", "/v1/models/", show_openai_model},
     RouteEntry{"POST", "/v1/chat/completions", complete_chat},
     RouteEntry{"POST", "/mcp", serve_mcp},
+    RouteEntry{"POST", "/v1/messages", create_message},
+    RouteEntry{"POST", "/v1/messages/count_tokens", count_message_tokens},
+    RouteEntry{"GET", "/", show_ollama_root, false, Surface::ollama},
+    RouteEntry{"GET", "/api/version", show_ollama_version},
+    RouteEntry{"GET", "/api/tags", list_ollama_models},
+    RouteEntry{"GET", "/api/ps", list_loaded_ollama_models},
+    RouteEntry{"POST", "/api/show", show_ollama_model},
+    RouteEntry{"POST", "/api/chat", chat_as_ollama},
+    RouteEntry{"POST", "/api/generate", generate_as_ollama},
+    RouteEntry{"POST", "/api/embed", embed_as_ollama},
+    RouteEntry{"POST", "/api/embeddings", embed_prompt_as_ollama},
+    RouteEntry{"POST", "/api/pull", pull_ollama_model},
+    RouteEntry{"DELETE", "/api/delete", delete_ollama_model},
+    RouteEntry{"POST", "/api/copy", copy_ollama_model},
+    RouteEntry{"POST", "/api/create", create_ollama_model},
+    RouteEntry{"GET", "/api/blobs/", find_ollama_blob},
+    RouteEntry{"POST", "/api/blobs/", upload_ollama_blob},
     RouteEntry{"GET", "/api/v1/status", show_status},
     RouteEntry{"GET", "/api/v1/checks", show_checks},
     RouteEntry{"POST", "/api/v1/shutdown", shut_down, true},
@@ -49,20 +70,19 @@ constexpr auto route_table = std::array{
 
 bool matches(RouteEntry const& entry, std::string_view path)
 {
-    if (entry.path.ends_with('/')) {
+    if (entry.path.size() > 1 && entry.path.ends_with('/')) {
         return path.size() > entry.path.size() && path.starts_with(entry.path);
     }
     return path == entry.path;
 }
 
-bool is_openai_path(std::string_view path)
+/// Programs that take the port of Ollama for Ollama's have no business with the control routes.
+bool is_served(RouteEntry const& entry, Surface surface, Door door)
 {
-    return path.starts_with("/v1/") || path == "/v1";
-}
-
-Response shaped(std::string_view path, Problem const& problem)
-{
-    return with_common_headers(is_openai_path(path) ? openai_error(problem) : problem_document(problem));
+    if (entry.surface && *entry.surface != surface) {
+        return false;
+    }
+    return door != Door::ollama || !entry.path.starts_with("/api/v1/");
 }
 
 Problem unknown_path()
@@ -167,8 +187,9 @@ Api::~Api() = default;
 
 void Api::serve_on(std::unique_ptr<Acceptor> acceptor, Door door)
 {
-    if (door == Door::loopback && state_->options.guard.port == 0) {
-        state_->options.guard.port = acceptor->local_endpoint().port;
+    auto& guard = state_->options.guard;
+    if (auto& port = door == Door::ollama ? guard.ollama_port : guard.port; port == 0 && door != Door::local_socket) {
+        port = acceptor->local_endpoint().port;
     }
     state_->server.serve(std::move(acceptor), door);
 }
@@ -178,7 +199,7 @@ Task<> Api::stop()
     return state_->server.stop();
 }
 
-std::optional<Response> Api::refusal(Request const& head, Door door)
+std::optional<Response> Api::refusal(Request const& head, Door door, std::string const& request_id)
 {
     auto const refused = check(head, door, state_->options.guard);
     if (!refused) {
@@ -191,15 +212,19 @@ std::optional<Response> Api::refusal(Request const& head, Door door)
                                  .text = std::string(refused->text),
                                  .param = "",
                                  .next = std::string(refused->next)};
-    return shaped(head.path(), problem);
+    return with_common_headers(error_response(surface_of(head, door), problem, request_id));
 }
 
-std::vector<Header> Api::common_headers(Request const& head, Door door)
+std::vector<Header> Api::common_headers(Request const& head, Door door, std::string const& request_id)
 {
-    return cross_origin_headers(head, door, state_->options.guard);
+    auto headers = cross_origin_headers(head, door, state_->options.guard);
+    if (surface_of(head, door) == Surface::anthropic) {
+        headers.push_back({"request-id", request_id});
+    }
+    return headers;
 }
 
-Response Api::malformed(int status, std::string_view why)
+Response Api::malformed(int status, std::string_view why, std::string const& target, Door door)
 {
     state_->metrics.count_request("malformed", status);
     auto const problem = Problem{.status = status,
@@ -208,7 +233,13 @@ Response Api::malformed(int status, std::string_view why)
                                  .text = std::string(why),
                                  .param = "",
                                  .next = ""};
-    return with_common_headers(openai_error(problem));
+    auto surface = Surface::openai;
+    if (!target.empty()) {
+        auto head = Request{};
+        head.target = target;
+        surface = surface_of(head, door);
+    }
+    return with_common_headers(error_response(surface, problem, ""));
 }
 
 Task<> Api::serve(Request request, Exchange& exchange)
@@ -216,7 +247,8 @@ Task<> Api::serve(Request request, Exchange& exchange)
     auto const path = percent_decoded(request.path());
     if (!path) {
         auto const problem = invalid_request("", "The path holds a broken percent escape.", "malformed");
-        std::ignore = co_await exchange.respond(shaped(request.path(), problem));
+        auto response = error_response(surface_of(request, exchange.door()), problem, exchange.request_id());
+        std::ignore = co_await exchange.respond(with_common_headers(std::move(response)));
         co_return;
     }
     auto label = std::string("unknown");
@@ -226,7 +258,8 @@ Task<> Api::serve(Request request, Exchange& exchange)
 
 Task<int> Api::State::route(Request const& request, std::string const& path, Exchange& exchange, std::string& label)
 {
-    if (path == "/metrics" && request.method == "GET") {
+    auto const surface = surface_of(request, exchange.door());
+    if (path == "/metrics" && request.method == "GET" && exchange.door() != Door::ollama) {
         label = path;
         co_return co_await show_metrics(exchange);
     }
@@ -238,7 +271,7 @@ Task<int> Api::State::route(Request const& request, std::string const& path, Exc
     auto const method = request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
     auto allowed = std::string{};
     for (auto const& entry : route_table) {
-        if (!matches(entry, path)) {
+        if (!matches(entry, path) || !is_served(entry, surface, exchange.door())) {
             continue;
         }
         if (entry.method != method) {
@@ -249,11 +282,12 @@ Task<int> Api::State::route(Request const& request, std::string const& path, Exc
         if (entry.is_local_only && exchange.door() != Door::local_socket) {
             co_return co_await answer_problem(exchange, local_only());
         }
-        auto argument = entry.path.ends_with('/') ? path.substr(entry.path.size()) : std::string{};
+        auto argument = path.substr(entry.path.size());
         auto context = RouteContext{env, services, options, metrics, request, std::move(argument), exchange};
         co_return co_await entry.handler(std::move(context));
     }
-    auto response = shaped(path, allowed.empty() ? unknown_path() : wrong_method(allowed));
+    auto const problem = allowed.empty() ? unknown_path() : wrong_method(allowed);
+    auto response = with_common_headers(error_response(surface, problem, exchange.request_id()));
     if (!allowed.empty()) {
         response.headers.push_back({"allow", allowed});
     }

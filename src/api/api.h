@@ -25,14 +25,14 @@ public:
     Api(Env& env, Services services, ApiOptions options);
     ~Api() override;
 
-    /// Serves on `acceptor`. The guard's port is that of the first loopback acceptor if it was 0.
+    /// Serves on `acceptor`. A port of the guard that was 0 becomes that of the first acceptor of its door.
     void serve_on(std::unique_ptr<Acceptor> acceptor, Door door);
     Task<> stop();
 
-    std::optional<Response> refusal(Request const& head, Door door) override;
-    std::vector<Header> common_headers(Request const& head, Door door) override;
+    std::optional<Response> refusal(Request const& head, Door door, std::string const& request_id) override;
+    std::vector<Header> common_headers(Request const& head, Door door, std::string const& request_id) override;
     Task<> serve(Request request, Exchange& exchange) override;
-    Response malformed(int status, std::string_view why) override;
+    Response malformed(int status, std::string_view why, std::string const& target, Door door) override;
 
 private:
     struct State;

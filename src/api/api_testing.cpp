@@ -16,6 +16,22 @@ Step content(std::string_view text)
         text));
 }
 
+Step calling(std::string_view fields)
+{
+    return chunk(
+        fmt::format(R"({{"choices":[{{"index":0,"delta":{{"tool_calls":[{{{}}}]}},"finish_reason":null}}]}})", fields));
+}
+
+Step reasoning(std::string_view text)
+{
+    return chunk(fmt::format(R"({{"choices":[{{"index":0,"delta":{{"reasoning_content":"{}"}}}}]}})", text));
+}
+
+Step ending(std::string_view finish_reason)
+{
+    return chunk(fmt::format(R"({{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{}"}}]}})", finish_reason));
+}
+
 Step usage()
 {
     return chunk(
@@ -46,7 +62,8 @@ namespace {
 
 class ScriptedAnswer final : public Answer {
 public:
-    ScriptedAnswer(Env& env, ScriptedAnswers& owner) : env_(env), owner_(owner), steps_(owner.steps)
+    ScriptedAnswer(Env& env, ScriptedAnswers& owner, std::vector<Step> steps)
+        : env_(env), owner_(owner), steps_(std::move(steps))
     {
         ++owner_.running;
     }
@@ -92,11 +109,12 @@ private:
 
 Task<Result<std::unique_ptr<Answer>>> ScriptedAnswers::start(InferenceTask task)
 {
+    auto const own = steps_of.find(task.kind);
     tasks.push_back(std::move(task));
     if (refusal) {
         co_return std::unexpected(*refusal);
     }
-    co_return std::make_unique<ScriptedAnswer>(env_, *this);
+    co_return std::make_unique<ScriptedAnswer>(env_, *this, own == steps_of.end() ? steps : own->second);
 }
 
 Task<Result<ModelView>> ScriptedServices::import_file(std::string path, std::string name,
@@ -244,6 +262,7 @@ ApiFixture::ApiFixture(std::uint64_t seed, ApiOptions options)
     options.guard.token = token;
     api = std::make_unique<Api>(device, Services{answers, services, services, services}, std::move(options));
     api->serve_on(device.network().listen({device.address(), port}).value(), Door::loopback);
+    api->serve_on(device.network().listen({device.address(), ollama_port}).value(), Door::ollama);
     api->serve_on(device.network().listen_local("/run/plexus.sock").value(), Door::local_socket);
 }
 
@@ -269,10 +288,10 @@ Task<Result<void>> read_everything(Socket& socket, std::string& received)
 Task<> talk(ApiFixture& fixture, std::string text, Door door, Duration patience, std::string& received)
 {
     auto& network = fixture.device.network();
-    auto const to = Endpoint{fixture.device.address(), port};
+    auto const to = Endpoint{fixture.device.address(), door == Door::ollama ? ollama_port : port};
     auto const deadline = fixture.device.deadline_in(patience);
     auto connected = Result<std::unique_ptr<Socket>>();
-    if (door == Door::loopback) {
+    if (door != Door::local_socket) {
         connected = co_await network.connect(to, deadline);
     } else {
         connected = co_await network.connect_local("/run/plexus.sock");

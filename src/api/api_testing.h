@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 inline constexpr auto token = std::string_view("plx-0123456789abcdef");
 inline constexpr std::uint16_t port = 7597;
+inline constexpr std::uint16_t ollama_port = 11434;
 
 /// What an answer does, step by step.
 struct Step {
@@ -25,10 +26,13 @@ Step content(std::string_view text);
 Step usage();
 Step finished();
 Step routed(std::string device);
+Step calling(std::string_view fields);  ///< the fields of one tool call of a delta
+Step reasoning(std::string_view text);
+Step ending(std::string_view finish_reason);
 Step pause(Duration duration);
 Step failure(ErrorKind kind, std::string text);
 
-/// Answers every task with the same steps.
+/// Answers every task with the same steps, but kinds that have steps of their own with those.
 class ScriptedAnswers final : public Answers {
 public:
     explicit ScriptedAnswers(Env& env) : env_(env) {}
@@ -36,6 +40,7 @@ public:
     Task<Result<std::unique_ptr<Answer>>> start(InferenceTask task) override;
 
     std::vector<Step> steps;
+    std::map<TaskKind, std::vector<Step>> steps_of;
     std::optional<Error> refusal;
     std::vector<InferenceTask> tasks;  ///< as they came
     std::size_t running = 0;

@@ -19,6 +19,9 @@ public:
     /// Where the task runs; told as soon as it is known, before `routed`.
     virtual void set_route(Route const&) {}
 
+    /// Fields of the head of every answer, beside those that all answers have.
+    virtual std::vector<Header> headers() const { return {}; }
+
     /// What comes before all else, once the head has been sent.
     virtual std::string begin() { return {}; }
     virtual std::string routed(Route const& route) { return fmt::format(": plexus-route {}\n\n", route.device); }

@@ -7,6 +7,8 @@ namespace plexus::api {
 /// What a request must show before anything else is looked at.
 struct GuardRules {
     std::uint16_t port = 0;
+    std::uint16_t ollama_port = 0;   ///< of Door::ollama
+    bool ollama_needs_token = true;  ///< false: on that port models may be listed and asked without
     /// Origins allowed beside our own, spelled exactly.
     std::vector<std::string> origins;
     std::string token;
@@ -30,7 +32,8 @@ struct GuardRefusal {
 /// Checks Host, Origin, Sec-Fetch-Site, token and content type of a request head, in this order, before routing.
 ///
 /// On the Unix socket the file mode stands for the token, and no browser can come in, so any Origin is refused.
-/// The paths /healthz and /readyz need no token, nor does a preflight. An approved origin may come from another site.
+/// The token may come as a bearer or as x-api-key. /healthz, /readyz and the root of Ollama's port need none, nor does
+/// a preflight; an upload to /api/blobs/ need not be JSON. An approved origin may come from another site.
 std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules const& rules);
 
 /// A browser's question whether a page of that origin may send a request; answered without a token, since it carries none.

@@ -38,7 +38,7 @@ public:
     {
         keep_alive_ = false;
         request_id_ = new_request_id();
-        auto response = handler_.malformed(503, "too many connections");
+        auto response = handler_.malformed(503, "too many connections", target_, door_);
         response.headers.push_back({"retry-after", "1"});
         std::ignore = co_await respond(std::move(response));
         socket_->reset();
@@ -78,6 +78,7 @@ private:
     Signal changed_;
 
     std::string request_id_;
+    std::string target_;  // of the request whose head has come
     std::vector<Header> common_headers_;
     bool keep_alive_ = true;
     bool begun_ = false;
@@ -150,14 +151,16 @@ Task<bool> Connection::answer_next()
     for (;;) {
         auto const progress = co_await with_deadline(env_, deadline, receive());
         if (!progress && progress.error().kind == ErrorKind::timed_out && !parser_.is_idle()) {
-            co_await refuse(handler_.malformed(408, "the request did not arrive in time"));
+            target_ = parser_.request().target;
+            co_await refuse(handler_.malformed(408, "the request did not arrive in time", target_, door_));
             co_return false;
         }
         if (!progress) {
             auto const is_fault = progress.error().kind == ErrorKind::malformed ||
                                   progress.error().kind == ErrorKind::too_large;
             if (is_fault) {
-                co_await refuse(handler_.malformed(parser_.refusal_status(), progress.error().text));
+                target_ = parser_.request().target;
+                co_await refuse(handler_.malformed(parser_.refusal_status(), progress.error().text, target_, door_));
             }
             co_return false;
         }
@@ -166,7 +169,7 @@ Task<bool> Connection::answer_next()
         }
         if (*progress == RequestParser::Progress::head) {
             begin_exchange();
-            if (auto refusal = handler_.refusal(parser_.request(), door_)) {
+            if (auto refusal = handler_.refusal(parser_.request(), door_, request_id_)) {
                 co_await refuse(std::move(*refusal));
                 co_return false;
             }
@@ -186,7 +189,8 @@ void Connection::begin_exchange()
 {
     auto const& head = parser_.request();
     request_id_ = new_request_id();
-    common_headers_ = handler_.common_headers(head, door_);
+    target_ = head.target;
+    common_headers_ = handler_.common_headers(head, door_, request_id_);
     keep_alive_ = head.keep_alive;
     framing_ = head.is_http_1_1 ? Framing::chunked : Framing::close;
     without_body_ = head.method == "HEAD";
@@ -209,7 +213,7 @@ Task<bool> Connection::answer(Request request)
     }
     if (!begun_) {
         auto const why = failed ? "the request failed inside the daemon; its log says why" : "the request was not answered";
-        auto const sent = co_await respond(handler_.malformed(500, why));
+        auto const sent = co_await respond(handler_.malformed(500, why, target_, door_));
         co_return sent.has_value() && keep_alive_;
     }
     co_return finished_ && keep_alive_ && framing_ != Framing::close;

@@ -8,6 +8,7 @@ namespace plexus::api {
 /// The way a client came in.
 enum class Door {
     loopback,      ///< TCP on 127.0.0.1 or ::1
+    ollama,        ///< TCP on 127.0.0.1 or ::1, on the port where programs look for Ollama
     local_socket,  ///< the Unix socket, which only the owner can open
 };
 
@@ -39,16 +40,16 @@ public:
     virtual ~Handler() = default;
 
     /// Called with the head before a byte of the body is kept. A response refuses the request and ends the connection.
-    virtual std::optional<Response> refusal(Request const& head, Door door) = 0;
+    virtual std::optional<Response> refusal(Request const& head, Door door, std::string const& request_id) = 0;
 
     /// Header fields for every answer to this request.
-    virtual std::vector<Header> common_headers(Request const& head, Door door) = 0;
+    virtual std::vector<Header> common_headers(Request const& head, Door door, std::string const& request_id) = 0;
 
     /// Answers the request. Cancelled when the client goes away.
     virtual Task<> serve(Request request, Exchange& exchange) = 0;
 
-    /// The body for a request that is not HTTP or over a limit.
-    virtual Response malformed(int status, std::string_view why) = 0;
+    /// The body for a request that is not HTTP or over a limit. `target` is empty if it came to none.
+    virtual Response malformed(int status, std::string_view why, std::string const& target, Door door) = 0;
 };
 
 struct HttpLimits {

@@ -16,7 +16,9 @@ json::value text_or_null(std::string const& text)
     return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
-Response with_retry(Problem const& problem, std::string type, std::string body)
+}  // namespace
+
+Response error_with_body(Problem const& problem, std::string type, std::string body)
 {
     auto response = Response{problem.status, {{"content-type", std::move(type)}}, std::move(body)};
     if (problem.retry_after_seconds > 0) {
@@ -27,8 +29,6 @@ Response with_retry(Problem const& problem, std::string type, std::string body)
     }
     return response;
 }
-
-}  // namespace
 
 Problem invalid_request(std::string param, std::string text, std::string code)
 {
@@ -79,7 +79,7 @@ std::string openai_error_text(Problem const& problem)
 
 Response openai_error(Problem const& problem)
 {
-    return with_retry(problem, "application/json", openai_error_text(problem));
+    return error_with_body(problem, "application/json", openai_error_text(problem));
 }
 
 Response problem_document(Problem const& problem)
@@ -95,7 +95,7 @@ Response problem_document(Problem const& problem)
     if (!problem.param.empty()) {
         document["field"] = problem.param;
     }
-    return with_retry(problem, "application/problem+json", json::serialize(document));
+    return error_with_body(problem, "application/problem+json", json::serialize(document));
 }
 
 }  // namespace plexus::api

@@ -22,6 +22,9 @@ Problem invalid_request(std::string param, std::string text, std::string code = 
 /// The problem of an Error that came from inside.
 Problem problem_from(Error const& error);
 
+/// The head that goes with the problem (retry-after, www-authenticate), with this body.
+Response error_with_body(Problem const& problem, std::string type, std::string body);
+
 /// {"error":{"message":…,"type":…,"param":…,"code":…}} as one line.
 std::string openai_error_text(Problem const& problem);
 Response openai_error(Problem const& problem);

@@ -149,6 +149,7 @@ std::unexpected<Error> RequestParser::State::refuse(int with_status, ErrorKind k
 
 std::unexpected<Error> RequestParser::State::refuse(boost::system::error_code code)
 {
+    request.target = view(parser->get().target());  // may be there though the head is not
     if (code == http::error::header_limit) {
         return refuse(431, ErrorKind::too_large, "the request head is larger than 16 KiB");
     }

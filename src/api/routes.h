@@ -29,6 +29,27 @@ Task<int> show_openai_model(RouteContext context);
 Task<int> complete_chat(RouteContext context);
 Task<int> serve_mcp(RouteContext context);
 
+Task<int> list_anthropic_models(RouteContext context);
+Task<int> show_anthropic_model(RouteContext context);
+Task<int> create_message(RouteContext context);
+Task<int> count_message_tokens(RouteContext context);
+
+Task<int> show_ollama_root(RouteContext context);
+Task<int> show_ollama_version(RouteContext context);
+Task<int> list_ollama_models(RouteContext context);
+Task<int> list_loaded_ollama_models(RouteContext context);
+Task<int> show_ollama_model(RouteContext context);
+Task<int> chat_as_ollama(RouteContext context);
+Task<int> generate_as_ollama(RouteContext context);
+Task<int> embed_as_ollama(RouteContext context);
+Task<int> embed_prompt_as_ollama(RouteContext context);
+Task<int> pull_ollama_model(RouteContext context);
+Task<int> delete_ollama_model(RouteContext context);
+Task<int> copy_ollama_model(RouteContext context);
+Task<int> create_ollama_model(RouteContext context);
+Task<int> find_ollama_blob(RouteContext context);
+Task<int> upload_ollama_blob(RouteContext context);
+
 Task<int> show_status(RouteContext context);
 Task<int> show_checks(RouteContext context);
 Task<int> shut_down(RouteContext context);

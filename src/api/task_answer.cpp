@@ -83,6 +83,7 @@ Response TaskAnswer::with_route(Response response) const
         response.headers.push_back({"plexus-route", route_.device});
         response.headers.push_back({"plexus-model-digest", route_.model_digest});
     }
+    std::ranges::move(dialect_.headers(), std::back_inserter(response.headers));
     return response;
 }
 

@@ -1,0 +1,556 @@
+#include "api/ollama_request.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include "api/message_parts.h"
+#include "api/chat_request.h"
+
+namespace plexus::api {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr auto longest_keep_alive = std::chrono::hours(24 * 3650);
+constexpr auto for_ever = Duration(-1);
+constexpr auto most_of_engine = double{std::numeric_limits<std::int32_t>::max()};
+
+/// Options that the engine knows by the same name.
+constexpr auto number_rules = std::array{
+    NumberRule{"temperature", 0, 2, false},
+    NumberRule{"top_p", 0, 1, false},
+    NumberRule{"min_p", 0, 1, false},
+    NumberRule{"typical_p", 0, 1, false},
+    NumberRule{"top_k", -1, most_of_engine, true},
+    NumberRule{"repeat_last_n", -1, most_of_engine, true},
+    NumberRule{"repeat_penalty", 0, 10, false},
+    NumberRule{"presence_penalty", -2, 2, false},
+    NumberRule{"frequency_penalty", -2, 2, false},
+    NumberRule{"seed", -unlimited, unlimited, true},
+};
+
+Check take_stop(json::object const& options, json::object& task)
+{
+    auto const* stop = find(options, "stop");
+    if (stop == nullptr) {
+        return std::nullopt;
+    }
+    auto const list = stop->is_array() ? stop->get_array() : json::array{*stop};
+    auto kept = json::array{};
+    for (auto const& each : list) {
+        if (!each.is_string()) {
+            return wrong_type("options.stop", "a string or an array of strings");
+        }
+        if (!each.get_string().empty()) {
+            kept.push_back(each);
+        }
+    }
+    if (kept.size() > max_stops) {
+        return invalid_request("options.stop", fmt::format("'options.stop' may hold at most {} strings.", max_stops));
+    }
+    task["stop"] = std::move(kept);
+    return std::nullopt;
+}
+
+/// How many tokens the answer may have; -1 and -2 mean as many as there is room for.
+Check take_length(json::object const& options, OllamaRequest& request)
+{
+    if (auto problem = check_number(options, {"num_predict", -2, unlimited, true})) {
+        return problem;
+    }
+    auto const* length = find(options, "num_predict");
+    if (length != nullptr && length->to_number<double>() > 0) {
+        auto const* name = request.kind == TaskKind::infill ? "n_predict" : "max_tokens";
+        request.task[name] = static_cast<std::int64_t>(std::min(length->to_number<double>(), most_of_engine));
+    }
+    if (auto problem = check_number(options, {"num_ctx", 1, most_of_engine, true})) {
+        return problem;
+    }
+    if (auto const* context = find(options, "num_ctx")) {
+        request.context = static_cast<std::uint32_t>(context->to_number<double>());
+    }
+    return std::nullopt;
+}
+
+Check take_options(json::object const& body, OllamaRequest& request)
+{
+    auto const* found = find(body, "options");
+    if (found == nullptr) {
+        return std::nullopt;
+    }
+    if (!found->is_object()) {
+        return wrong_type("options", "an object");
+    }
+    auto const& options = found->get_object();
+    for (auto const& rule : number_rules) {
+        auto const* value = find(options, rule.name);
+        if (value == nullptr) {
+            continue;
+        }
+        if (auto problem = check_number(options, rule)) {
+            return problem;
+        }
+        request.task[rule.name] = rule.whole ? json::value(static_cast<std::int64_t>(value->to_number<double>()))
+                                             : *value;
+    }
+    if (auto problem = take_stop(options, request.task)) {
+        return problem;
+    }
+    return take_length(options, request);
+}
+
+Check take_format(json::object const& body, OllamaRequest& request)
+{
+    auto const* format = find(body, "format");
+    if (format == nullptr || (format->is_string() && format->get_string().empty())) {
+        return std::nullopt;
+    }
+    if (request.kind != TaskKind::chat) {
+        return invalid_request("format", "'format' goes with neither 'raw' nor 'suffix'.");
+    }
+    if (format->is_object()) {
+        request.task["response_format"] = schema_format(*format);
+    } else if (format->is_string() && format->get_string() == "json") {
+        request.task["response_format"] = json::object{{"type", "json_object"}};
+    } else {
+        return invalid_request("format", "'format' must be \"json\" or a JSON schema.");
+    }
+    return std::nullopt;
+}
+
+Check take_thinking(json::object const& body, OllamaRequest& request)
+{
+    auto const* think = find(body, "think");
+    if (think == nullptr || request.kind != TaskKind::chat) {
+        return std::nullopt;
+    }
+    auto const level = think->is_string() ? std::string_view(think->get_string()) : std::string_view();
+    if (!think->is_bool() && level != "low" && level != "medium" && level != "high") {
+        return invalid_request("think", "'think' must be true, false, low, medium or high.");
+    }
+    request.shows_thinking = !think->is_bool() || think->get_bool();
+    request.task["chat_template_kwargs"] = json::object{{"enable_thinking", request.shows_thinking}};
+    if (!level.empty()) {
+        request.task["reasoning_effort"] = level;
+    }
+    return std::nullopt;
+}
+
+Check take_keep_alive(json::object const& body, std::optional<Duration>& keep_alive)
+{
+    auto const* value = find(body, "keep_alive");
+    if (value == nullptr) {
+        return std::nullopt;
+    }
+    keep_alive = parse_keep_alive(*value);
+    return keep_alive ? Check() : wrong_type("keep_alive", "a number of seconds or a time such as \"5m\"");
+}
+
+Check take_tools(json::object const& body, OllamaRequest& request)
+{
+    auto const* tools = find(body, "tools");
+    if (tools == nullptr) {
+        return std::nullopt;
+    }
+    if (!tools->is_array() || tools->get_array().size() > max_tools) {
+        return wrong_type("tools", fmt::format("an array of at most {} tools", max_tools));
+    }
+    auto kept = json::array{};
+    for (auto const& tool : tools->get_array()) {
+        auto const* function = tool.is_object() ? find(tool.get_object(), "function") : nullptr;
+        if (function == nullptr || !function->is_object() || text_of(function->get_object(), "name").empty()) {
+            return wrong_type("tools", "an array of tools that have a 'function' with a name");
+        }
+        kept.push_back(json::object{{"type", "function"}, {"function", *function}});
+    }
+    if (!kept.empty()) {
+        request.task["tools"] = std::move(kept);
+    }
+    return std::nullopt;
+}
+
+/// What all requests that are answered with text have in common; `kind` must be known.
+Check take_common(json::object const& body, OllamaRequest& request)
+{
+    request.task["stream"] = true;
+    request.task["stream_options"] = json::object{{"include_usage", true}};
+    auto problem = check_flag(body, "stream");
+    problem = problem ? problem : take_options(body, request);
+    problem = problem ? problem : take_format(body, request);
+    problem = problem ? problem : take_thinking(body, request);
+    problem = problem ? problem : take_keep_alive(body, request.keep_alive);
+    auto const* stream = find(body, "stream");
+    request.stream = problem || stream == nullptr || stream->get_bool();
+    return problem;
+}
+
+/// The text and the images of a message, or of a prompt, as the parts of its content.
+Check add_images(json::object const& owner, std::string const& place, json::array& parts)
+{
+    auto const* images = find(owner, "images");
+    if (images == nullptr) {
+        return std::nullopt;
+    }
+    if (!images->is_array()) {
+        return wrong_type(place, "an array of images as base64");
+    }
+    for (auto const& image : images->get_array()) {
+        if (!image.is_string()) {
+            return wrong_type(place, "an array of images as base64");
+        }
+        parts.push_back(image_part(image.get_string()));
+    }
+    return std::nullopt;
+}
+
+/// Turns the messages into those of a chat body. Ollama's calls have no ids: results belong to the calls before them.
+class Translation {
+public:
+    Check add(json::value const& value, std::string const& place);
+
+    json::array messages;
+
+private:
+    struct OpenCall {
+        std::string id;
+        std::string name;
+    };
+
+    Check add_calls(json::object const& fields, std::string const& place, json::object& message);
+    std::string call_of_result(json::object const& fields);
+
+    std::vector<OpenCall> open_calls_;
+    std::size_t calls_ = 0;
+};
+
+Check Translation::add_calls(json::object const& fields, std::string const& place, json::object& message)
+{
+    auto const* calls = find(fields, "tool_calls");
+    if (calls == nullptr) {
+        return std::nullopt;
+    }
+    auto const wrong = wrong_type(place + ".tool_calls",
+                                  "an array of calls with a function that has a name and an object "
+                                  "'arguments'");
+    if (!calls->is_array()) {
+        return wrong;
+    }
+    auto made = json::array{};
+    for (auto const& call : calls->get_array()) {
+        auto const* function = call.is_object() ? find(call.get_object(), "function") : nullptr;
+        if (function == nullptr || !function->is_object()) {
+            return wrong;
+        }
+        auto const name = text_of(function->get_object(), "name");
+        auto const* arguments = find(function->get_object(), "arguments");
+        if (name.empty() || (arguments != nullptr && !arguments->is_object())) {
+            return wrong;
+        }
+        auto id = std::string(text_of(call.get_object(), "id"));
+        id = id.empty() ? fmt::format("call_{}", calls_) : id;
+        ++calls_;
+        made.push_back(function_call(id, name, arguments == nullptr ? json::value(json::object{}) : *arguments));
+        open_calls_.push_back({std::move(id), std::string(name)});
+    }
+    if (!made.empty()) {
+        message["tool_calls"] = std::move(made);
+    }
+    return std::nullopt;
+}
+
+/// The id of the call that a result answers: as it says, else the first open one of its name, else the first.
+std::string Translation::call_of_result(json::object const& fields)
+{
+    auto const id = text_of(fields, "tool_call_id");
+    auto const name = text_of(fields, "tool_name");
+    auto found = std::ranges::find_if(open_calls_, [&](OpenCall const& call) {
+        return id.empty() ? call.name == name || name.empty() : call.id == id;
+    });
+    if (found == open_calls_.end()) {
+        return id.empty() ? fmt::format("call_{}", calls_++) : std::string(id);
+    }
+    auto answered = std::move(found->id);
+    open_calls_.erase(found);
+    return answered;
+}
+
+Check Translation::add(json::value const& value, std::string const& place)
+{
+    if (!value.is_object()) {
+        return wrong_type(place, "an object");
+    }
+    auto const& fields = value.get_object();
+    auto const role = text_of(fields, "role");
+    if (role != "system" && role != "user" && role != "assistant" && role != "tool") {
+        return invalid_request(place + ".role",
+                               fmt::format("'{}.role' must be system, user, assistant or tool.", place));
+    }
+    auto const* content = find(fields, "content");
+    if (content != nullptr && !content->is_string()) {
+        return wrong_type(place + ".content", "a string");
+    }
+    auto message = json::object{{"role", role}};
+    if (role == "tool") {
+        message["tool_call_id"] = call_of_result(fields);
+    }
+    if (auto const thinking = text_of(fields, "thinking"); !thinking.empty() && role == "assistant") {
+        message["reasoning_content"] = thinking;
+    }
+    auto parts = json::array{text_part(text_of(fields, "content"))};
+    if (auto problem = add_images(fields, place + ".images", parts)) {
+        return problem;
+    }
+    message["content"] = content_of(std::move(parts), "");
+    if (auto problem = add_calls(fields, place, message)) {
+        return problem;
+    }
+    messages.push_back(std::move(message));
+    return std::nullopt;
+}
+
+Check take_messages(json::object const& body, OllamaRequest& request)
+{
+    auto const* messages = find(body, "messages");
+    if (messages == nullptr) {
+        return std::nullopt;
+    }
+    if (!messages->is_array() || messages->get_array().size() > max_messages) {
+        return wrong_type("messages", fmt::format("an array of at most {} messages", max_messages));
+    }
+    auto translation = Translation{};
+    auto const& list = messages->get_array();
+    for (std::size_t index = 0; index < list.size(); ++index) {
+        if (auto problem = translation.add(list[index], fmt::format("messages[{}]", index))) {
+            return problem;
+        }
+    }
+    if (!list.empty()) {
+        auto const& last = translation.messages.back().get_object();
+        if (text_of(last, "role") == "assistant" && !last.contains("tool_calls")) {
+            request.prefill = text_of(last, "content");
+        }
+        request.task["messages"] = std::move(translation.messages);
+    }
+    return std::nullopt;
+}
+
+std::expected<json::object, Problem> parse_body(std::string_view text)
+{
+    auto body = parse_object(text);
+    if (!body) {
+        return body;
+    }
+    drop_nulls(*body);
+    if (auto const* name = find(*body, "name"); name != nullptr && !body->contains("model")) {
+        auto copy = *name;
+        (*body)["model"] = std::move(copy);
+    }
+    if (auto problem = check_model(*body)) {
+        return std::unexpected(std::move(*problem));
+    }
+    return body;
+}
+
+/// The system prompt and the prompt with its images as the messages of a chat.
+Check take_prompt(json::object const& body, OllamaRequest& request)
+{
+    auto messages = json::array{};
+    if (auto const system = text_of(body, "system"); !system.empty()) {
+        messages.push_back(json::object{{"role", "system"}, {"content", system}});
+    }
+    auto parts = json::array{text_part(text_of(body, "prompt"))};
+    if (auto problem = add_images(body, "images", parts)) {
+        return problem;
+    }
+    messages.push_back(json::object{{"role", "user"}, {"content", content_of(std::move(parts), "")}});
+    request.task["messages"] = std::move(messages);
+    return std::nullopt;
+}
+
+Check take_generation(json::object const& body, OllamaRequest& request)
+{
+    for (auto const name : {"prompt", "system", "suffix", "template"}) {
+        if (auto problem = check_text(body, name)) {
+            return problem;
+        }
+    }
+    if (auto problem = check_flag(body, "raw")) {
+        return problem;
+    }
+    auto const suffix = text_of(body, "suffix");
+    request.kind = !suffix.empty() ? TaskKind::infill : flag_of(body, "raw") ? TaskKind::completion : TaskKind::chat;
+    if (auto problem = take_common(body, request)) {
+        return problem;
+    }
+    if (request.kind == TaskKind::chat) {
+        return take_prompt(body, request);
+    }
+    if (request.kind == TaskKind::infill) {
+        request.task["input_prefix"] = text_of(body, "prompt");
+        request.task["input_suffix"] = suffix;
+        request.task.erase("stream_options");
+    } else {
+        request.task["prompt"] = text_of(body, "prompt");
+    }
+    return std::nullopt;
+}
+
+std::optional<double> unit_in_seconds(std::string_view unit)
+{
+    constexpr auto units = std::array{
+        std::pair{std::string_view("ns"), 1e-9}, std::pair{std::string_view("us"), 1e-6},
+        std::pair{std::string_view("ms"), 1e-3}, std::pair{std::string_view("s"), 1.0},
+        std::pair{std::string_view("m"), 60.0},  std::pair{std::string_view("h"), 3600.0}};
+    auto const found = std::ranges::find(units, unit, [](auto const& each) { return each.first; });
+    return found == units.end() ? std::nullopt : std::optional(found->second);
+}
+
+/// "1h30m" or "300" in seconds.
+std::optional<double> parse_seconds(std::string_view text)
+{
+    auto const is_negative = text.starts_with('-');
+    text.remove_prefix(is_negative ? 1 : 0);
+    auto seconds = std::optional<double>();
+    while (!text.empty()) {
+        auto number = 0.0;
+        auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number,
+                                                  std::chars_format::fixed);
+        if (error != std::errc() || number < 0) {
+            return std::nullopt;
+        }
+        text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+        auto const unit_end = std::min(text.find_first_of("0123456789."), text.size());
+        auto const is_bare = unit_end == 0 && !seconds && text.empty();
+        auto const unit = is_bare ? std::optional(1.0) : unit_in_seconds(text.substr(0, unit_end));
+        if (!unit) {
+            return std::nullopt;
+        }
+        seconds = seconds.value_or(0) + number * *unit;
+        text.remove_prefix(unit_end);
+    }
+    return seconds && is_negative ? -*seconds : seconds;
+}
+
+}  // namespace
+
+std::optional<Duration> parse_keep_alive(json::value const& value)
+{
+    auto seconds = std::optional<double>();
+    if (value.is_string()) {
+        seconds = parse_seconds(value.get_string());
+    } else if (value.is_number()) {
+        seconds = value.to_number<double>();
+    }
+    if (!seconds || !std::isfinite(*seconds)) {
+        return std::nullopt;
+    }
+    if (*seconds < 0) {
+        return for_ever;
+    }
+    auto const longest = std::chrono::duration<double>(longest_keep_alive);
+    return std::chrono::duration_cast<Duration>(std::min(std::chrono::duration<double>(*seconds), longest));
+}
+
+std::expected<OllamaRequest, Problem> parse_ollama_chat(std::string_view text)
+{
+    auto const body = parse_body(text);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    auto request = OllamaRequest{.model = std::string(body->at("model").get_string())};
+    auto problem = take_common(*body, request);
+    problem = problem ? problem : take_tools(*body, request);
+    problem = problem ? problem : take_messages(*body, request);
+    if (problem) {
+        return std::unexpected(std::move(*problem));
+    }
+    request.task["model"] = request.model;
+    if (!request.task.contains("messages")) {
+        request.task.clear();
+    }
+    return request;
+}
+
+std::expected<OllamaRequest, Problem> parse_ollama_generate(std::string_view text)
+{
+    auto const body = parse_body(text);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    auto request = OllamaRequest{.model = std::string(body->at("model").get_string())};
+    if (auto problem = take_generation(*body, request)) {
+        return std::unexpected(std::move(*problem));
+    }
+    request.task["model"] = request.model;
+    if (text_of(*body, "prompt").empty() && text_of(*body, "suffix").empty() && !body->contains("images")) {
+        request.task.clear();
+    }
+    return request;
+}
+
+namespace {
+
+std::expected<OllamaEmbedRequest, Problem> embed_request(json::object const& body, json::array inputs)
+{
+    auto request = OllamaEmbedRequest{.model = std::string(body.at("model").get_string())};
+    if (auto problem = take_keep_alive(body, request.keep_alive)) {
+        return std::unexpected(std::move(*problem));
+    }
+    request.inputs = inputs.size();
+    request.task = {{"model", request.model}, {"input", std::move(inputs)}, {"encoding_format", "float"}};
+    return request;
+}
+
+}  // namespace
+
+std::expected<OllamaEmbedRequest, Problem> parse_ollama_embed(std::string_view text)
+{
+    auto const body = parse_body(text);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    auto const* input = find(*body, "input");
+    auto inputs = input == nullptr ? json::array{} : input->is_array() ? input->get_array() : json::array{*input};
+    if (!std::ranges::all_of(inputs, [](json::value const& each) { return each.is_string(); }) ||
+        inputs.size() > max_embed_inputs) {
+        return std::unexpected(
+            wrong_type("input", fmt::format("a string or an array of at most {}", max_embed_inputs)));
+    }
+    if (auto problem = check_number(*body, {"dimensions", 1, most_of_engine, true})) {
+        return std::unexpected(std::move(*problem));
+    }
+    auto request = embed_request(*body, std::move(inputs));
+    if (auto const* dimensions = find(*body, "dimensions"); request && dimensions != nullptr) {
+        request->dimensions = static_cast<std::size_t>(dimensions->to_number<double>());
+    }
+    return request;
+}
+
+std::expected<OllamaEmbedRequest, Problem> parse_ollama_embeddings(std::string_view text)
+{
+    auto const body = parse_body(text);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    if (auto problem = check_text(*body, "prompt")) {
+        return std::unexpected(std::move(*problem));
+    }
+    auto const prompt = text_of(*body, "prompt");
+    return embed_request(*body, prompt.empty() ? json::array{} : json::array{json::string(prompt)});
+}
+
+std::expected<std::string, Problem> parse_ollama_model(std::string_view text)
+{
+    auto const body = parse_body(text);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    return std::string(body->at("model").get_string());
+}
+
+}  // namespace plexus::api
