@@ -55,6 +55,10 @@ constexpr auto route_table = std::array{
     RouteEntry{"POST", "/api/create", create_ollama_model},
     RouteEntry{"GET", "/api/blobs/", find_ollama_blob},
     RouteEntry{"POST", "/api/blobs/", upload_ollama_blob},
+    RouteEntry{"POST", "/v1/completions", complete_text},
+    RouteEntry{"POST", "/v1/embeddings", embed},
+    RouteEntry{"POST", "/v1/rerank", rerank},
+    RouteEntry{"POST", "/v1/audio/transcriptions", transcribe},
     RouteEntry{"GET", "/api/v1/status", show_status},
     RouteEntry{"GET", "/api/v1/checks", show_checks},
     RouteEntry{"POST", "/api/v1/shutdown", shut_down, true},
@@ -128,6 +132,11 @@ std::string_view code_of(RefusalReason reason)
 }
 
 }  // namespace
+
+std::int64_t unix_seconds(Env& env)
+{
+    return std::chrono::floor<std::chrono::seconds>(env.wall_now()).time_since_epoch().count();
+}
 
 Response with_common_headers(Response response)
 {

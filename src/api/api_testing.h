@@ -32,7 +32,8 @@ Step ending(std::string_view finish_reason);
 Step pause(Duration duration);
 Step failure(ErrorKind kind, std::string text);
 
-/// Answers every task with the same steps, but kinds that have steps of their own with those.
+/// Answers every task with the same steps, but kinds that have steps of their own with those, and the second task, the
+/// third and so on with further ones if there are.
 class ScriptedAnswers final : public Answers {
 public:
     explicit ScriptedAnswers(Env& env) : env_(env) {}
@@ -41,6 +42,7 @@ public:
 
     std::vector<Step> steps;
     std::map<TaskKind, std::vector<Step>> steps_of;
+    std::vector<std::vector<Step>> further_steps;  ///< of the second task, the third and so on
     std::optional<Error> refusal;
     std::vector<InferenceTask> tasks;  ///< as they came
     std::size_t running = 0;

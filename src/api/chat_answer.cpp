@@ -50,13 +50,32 @@ void merge_call(json::object& call, json::object const& delta)
 
 }  // namespace
 
-struct AnswerAssembler::State {
-    json::object head;  // id, created, model, usage, timings and whatever else a chunk carries beside the choices
+namespace {
+
+/// Adds the usage of one more choice of the same prompt.
+void add_usage(json::object& total, json::object const& usage)
+{
+    if (total.empty()) {
+        total = usage;
+        return;
+    }
+    auto const completion = whole_number_of(total, "completion_tokens").value_or(0) +
+                            whole_number_of(usage, "completion_tokens").value_or(0);
+    total["completion_tokens"] = completion;
+    total["total_tokens"] = whole_number_of(total, "prompt_tokens").value_or(0) + completion;
+}
+
+json::object const* object_in(json::object const& object, std::string_view name)
+{
+    auto const* value = find(object, name);
+    return value != nullptr && value->is_object() ? &value->get_object() : nullptr;
+}
+
+struct Choice {
     json::object message;
     json::array calls;
     json::value finish_reason;
     json::array logprobs;
-    std::size_t bytes = 0;
 
     void add_calls(json::array const& deltas)
     {
@@ -76,7 +95,7 @@ struct AnswerAssembler::State {
         }
     }
 
-    void add_choice(json::object const& choice)
+    void add(json::object const& choice)
     {
         if (auto const* reason = find(choice, "finish_reason")) {
             finish_reason = *reason;
@@ -98,6 +117,47 @@ struct AnswerAssembler::State {
             add_calls(list->get_array());
         }
     }
+
+    json::object finish(std::size_t index)
+    {
+        auto whole = json::object{{"role", "assistant"}, {"content", nullptr}};
+        for (auto const& field : message) {
+            whole[field.key()] = field.value();
+        }
+        if (!calls.empty()) {
+            whole["tool_calls"] = std::move(calls);
+        } else if (whole["content"].is_null()) {
+            whole["content"] = "";
+        }
+        auto choice = json::object{
+            {"index", index}, {"message", std::move(whole)}, {"finish_reason", finish_reason}, {"logprobs", nullptr}};
+        if (!logprobs.empty()) {
+            choice["logprobs"] = json::object{{"content", std::move(logprobs)}};
+        }
+        return choice;
+    }
+};
+
+}  // namespace
+
+struct AnswerAssembler::State {
+    json::object head;  // id, created, model, timings and whatever else a chunk carries beside the choices
+    json::object usage;
+    std::vector<Choice> choices = std::vector<Choice>(1);
+    std::size_t bytes = 0;
+
+    void add_head(json::object const& chunk)
+    {
+        for (auto const& field : chunk) {
+            auto const is_kept = field.key() == "id" && head.contains("id");
+            if (field.key() != "choices" && field.key() != "object" && !field.value().is_null() && !is_kept) {
+                head[field.key()] = field.value();
+            }
+        }
+        if (auto const* counts = object_in(chunk, "usage")) {
+            add_usage(usage, *counts);
+        }
+    }
 };
 
 AnswerAssembler::AnswerAssembler() : state_(std::make_unique<State>()) {}
@@ -115,44 +175,169 @@ Result<void> AnswerAssembler::add(std::string_view chunk)
     if (code || !value.is_object()) {
         return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
     }
-    for (auto const& field : value.get_object()) {
-        if (field.key() != "choices" && field.key() != "object" && !field.value().is_null()) {
-            state.head[field.key()] = field.value();
-        }
-    }
+    state.add_head(value.get_object());
     auto const* choices = find(value.get_object(), "choices");
     if (choices != nullptr && choices->is_array()) {
         for (auto const& choice : choices->get_array()) {
             if (choice.is_object()) {
-                state.add_choice(choice.get_object());
+                state.choices.back().add(choice.get_object());
             }
         }
     }
     return {};
 }
 
+void AnswerAssembler::next_choice()
+{
+    state_->choices.emplace_back();
+}
+
 std::string AnswerAssembler::finish()
 {
     auto& state = *state_;
-    auto message = json::object{{"role", "assistant"}, {"content", nullptr}};
-    for (auto const& field : state.message) {
-        message[field.key()] = field.value();
+    auto choices = json::array{};
+    for (auto& choice : state.choices) {
+        choices.emplace_back(choice.finish(choices.size()));
     }
-    if (!state.calls.empty()) {
-        message["tool_calls"] = state.calls;
-    } else if (message["content"].is_null()) {
-        message["content"] = "";
-    }
-    auto choice = json::object{
-        {"index", 0}, {"message", std::move(message)}, {"finish_reason", state.finish_reason}, {"logprobs", nullptr}};
-    if (!state.logprobs.empty()) {
-        choice["logprobs"] = json::object{{"content", state.logprobs}};
-    }
-    auto answer = json::object{{"object", "chat.completion"}, {"choices", json::array{std::move(choice)}}};
+    auto answer = json::object{{"object", "chat.completion"}, {"choices", std::move(choices)}};
     for (auto const& field : state.head) {
         answer[field.key()] = field.value();
     }
+    if (!state.usage.empty()) {
+        answer["usage"] = state.usage;
+    }
     return json::serialize(answer);
+}
+
+struct ChunkWriter::State {
+    bool has_choices = false;
+    bool include_usage = false;
+    std::size_t choice = 0;
+    json::value id;
+    json::object head;  // of the last chunk that told usage
+    json::object usage;
+    std::vector<json::object> told;  // by tool call: what the client knows of it
+
+    bool is_plain(std::string const& chunk) const
+    {
+        return !has_choices && chunk.find("\"tool_calls\"") == std::string::npos &&
+               (include_usage || chunk.find("\"usage\"") == std::string::npos);
+    }
+
+    /// True if the chunk was about usage alone.
+    bool take_usage(json::object& chunk)
+    {
+        auto const* counts = object_in(chunk, "usage");
+        if (counts == nullptr || (include_usage && !has_choices)) {
+            return false;
+        }
+        add_usage(usage, *counts);
+        chunk.erase("usage");
+        auto const* choices = find(chunk, "choices");
+        auto const is_alone = choices == nullptr || !choices->is_array() || choices->get_array().empty();
+        if (is_alone) {
+            head = chunk;
+        }
+        return is_alone;
+    }
+
+    void write_choice(json::object& written)
+    {
+        if (has_choices) {
+            written["index"] = choice;
+        }
+        auto* delta = written.if_contains("delta");
+        auto* calls = delta != nullptr && delta->is_object() ? delta->get_object().if_contains("tool_calls") : nullptr;
+        if (calls == nullptr || !calls->is_array()) {
+            return;
+        }
+        for (auto& call : calls->get_array()) {
+            if (call.is_object()) {
+                tell_once(call.get_object());
+            }
+        }
+    }
+
+    /// Drops what has been told of the call already.
+    void tell_once(json::object& call)
+    {
+        auto const index = whole_number_of(call, "index").value_or(0);
+        if (index < 0 || static_cast<std::size_t>(index) >= max_tool_calls) {
+            return;
+        }
+        told.resize(std::max(told.size(), static_cast<std::size_t>(index) + 1));
+        auto& known = told[static_cast<std::size_t>(index)];
+        tell_once(call, "id", known);
+        tell_once(call, "type", known);
+        if (auto* function = call.if_contains("function"); function != nullptr && function->is_object()) {
+            tell_once(function->get_object(), "name", known);
+        }
+    }
+
+    static void tell_once(json::object& fields, std::string_view name, json::object& known)
+    {
+        auto const* value = fields.if_contains(name);
+        if (value != nullptr && (known.contains(name) || value->is_null() || *value == "")) {
+            fields.erase(name);
+        } else if (value != nullptr) {
+            known[name] = true;
+        }
+    }
+};
+
+ChunkWriter::ChunkWriter(bool has_choices, bool include_usage) : state_(std::make_unique<State>())
+{
+    state_->has_choices = has_choices;
+    state_->include_usage = include_usage;
+}
+
+ChunkWriter::~ChunkWriter() = default;
+
+Result<std::string> ChunkWriter::write(std::string chunk)
+{
+    auto& state = *state_;
+    if (state.is_plain(chunk)) {
+        return chunk;
+    }
+    auto code = boost::system::error_code{};
+    auto value = json::parse(chunk, code);
+    if (code || !value.is_object()) {
+        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    }
+    auto& object = value.get_object();
+    if (state.has_choices) {
+        state.id = state.id.is_null() && object.contains("id") ? object.at("id") : state.id;
+        object["id"] = state.id;
+    }
+    if (state.take_usage(object)) {
+        return std::string{};
+    }
+    if (auto* choices = object.if_contains("choices"); choices != nullptr && choices->is_array()) {
+        for (auto& choice : choices->get_array()) {
+            if (choice.is_object()) {
+                state.write_choice(choice.get_object());
+            }
+        }
+    }
+    return json::serialize(object);
+}
+
+void ChunkWriter::next_choice()
+{
+    ++state_->choice;
+    state_->told.clear();
+}
+
+std::string ChunkWriter::last() const
+{
+    auto const& state = *state_;
+    if (!state.has_choices || !state.include_usage || state.usage.empty()) {
+        return {};
+    }
+    auto chunk = state.head;
+    chunk["choices"] = json::array{};
+    chunk["usage"] = state.usage;
+    return json::serialize(chunk);
 }
 
 std::string with_model_name(std::string chunk, std::string_view name)
@@ -163,26 +348,6 @@ std::string with_model_name(std::string chunk, std::string_view name)
         chunk.replace(place, engine_word.size(), "\"model\":" + json::serialize(json::string(name)));
     }
     return chunk;
-}
-
-std::string chunk_for_client(std::string chunk, bool include_usage)
-{
-    if (include_usage || chunk.find("\"usage\"") == std::string::npos) {
-        return chunk;
-    }
-    auto code = boost::system::error_code{};
-    auto value = json::parse(chunk, code);
-    if (code || !value.is_object()) {
-        return chunk;
-    }
-    auto& object = value.get_object();
-    auto const* choices = find(object, "choices");
-    auto const has_choices = choices != nullptr && choices->is_array() && !choices->get_array().empty();
-    if (!has_choices && find(object, "usage") != nullptr) {
-        return {};
-    }
-    object.erase("usage");
-    return json::serialize(object);
 }
 
 }  // namespace plexus::api

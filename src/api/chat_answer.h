@@ -19,6 +19,8 @@ public:
 
     /// Adds one chat.completion.chunk. Errors: `malformed` if it is none; `too_large` over max_answer_bytes.
     Result<void> add(std::string_view chunk);
+    /// What follows is the next choice. Usage of choices is added up, the prompt counted once.
+    void next_choice();
 
     /// The chat.completion object.
     std::string finish();
@@ -28,10 +30,26 @@ private:
     std::unique_ptr<State> state_;
 };
 
+/// Makes one stream of the chunks behind a streamed answer: one id for all choices, `index`, usage when all are there, and
+/// id, type and name of a tool call once, however often the engine or a change of the engine says them again.
+class ChunkWriter {
+public:
+    /// `has_choices`: there may be more than one choice.
+    ChunkWriter(bool has_choices, bool include_usage);
+    ~ChunkWriter();
+
+    /// The chunk for the client; empty if nothing of it is left. Errors: `malformed` if it is no JSON object.
+    Result<std::string> write(std::string chunk);
+    void next_choice();
+    /// The chunk with the usage of all choices; empty if it is not wanted or has been written already.
+    std::string last() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
 /// The chunk with the name by which the client asked, in place of the engine's own word for its model.
 std::string with_model_name(std::string chunk, std::string_view name);
-
-/// The chunk as a streaming client wants it: without `usage` unless asked for; empty if nothing of it is left.
-std::string chunk_for_client(std::string chunk, bool include_usage);
 
 }  // namespace plexus::api

@@ -1,25 +1,38 @@
 #pragma once
 
+#include <vector>
+
 #include "api/json_fields.h"
 
 namespace plexus::api {
 
-inline constexpr std::size_t max_messages = 4096;
-inline constexpr std::size_t max_tools = 512;
 inline constexpr std::size_t max_stops = 16;
+inline constexpr std::size_t max_choices = 8;
+inline constexpr std::size_t max_biased_tokens = 1024;
 
 /// A chat completion request that has been checked at the edge.
 struct ChatRequest {
     std::string model;
     bool stream = false;
     bool include_usage = false;
-    /// The client's body with `stream` and `stream_options.include_usage` set, null fields dropped, the role
-    /// `developer` written as `system`, counts clamped to what the engine can hold, empty stops dropped, and a tool
-    /// chosen by name left alone and "required"; everything else as it came.
+    /// The client's body with `stream` and `stream_options.include_usage` set, null fields and `n` dropped, messages and
+    /// tools as the engine knows them, counts clamped to what it can hold, empty stops dropped; everything else as it came.
     std::string task_body;
+    /// If the client asked for more than one choice: the bodies of the others. A seed is another one in each.
+    std::vector<std::string> other_bodies{};
 };
 
 /// Checks the types and ranges of the fields that we know; unknown fields pass. Nothing of `body` is kept.
 std::expected<ChatRequest, Problem> parse_chat_request(std::string_view body);
+
+/// The same for a body that another dialect has built.
+std::expected<ChatRequest, Problem> check_chat_request(boost::json::object body);
+
+/// Checks `logit_bias`: {"TOKEN ID": -100 to 100}.
+Check check_bias(boost::json::object const& body);
+/// Checks `stop`, and drops empty stops: every text ends with the empty one, so to the engine it means no answer.
+Check check_stop(boost::json::object& body);
+/// Clamps `max_tokens` and the like: programs ask for more tokens than any context holds and mean "as many as there are".
+void clamp_counts(boost::json::object& body);
 
 }  // namespace plexus::api

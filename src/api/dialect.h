@@ -31,6 +31,8 @@ public:
 
     /// The next chunk of the task, as TaskKind says. Errors: `malformed`, `too_large`: the answer cannot be written.
     virtual Result<std::string> chunk(std::string chunk) = 0;
+    /// Of several tasks one has ended; what follows is of the next. Errors: as chunk.
+    virtual Result<std::string> next_task() { return std::string{}; }
 
     /// The last piece of a stream that went well.
     virtual std::string end() = 0;

@@ -94,14 +94,22 @@ bool needs_token(Request const& head, Door door, GuardRules const& rules)
     return path != "/" && (rules.ollama_needs_token || !is_open);
 }
 
-bool is_json(Request const& head)
+/// A body of that length follows; without one there is no type to tell.
+bool has_body(Request const& head)
+{
+    return head.header("transfer-encoding") || head.header("content-length").value_or("0") != "0";
+}
+
+/// JSON, or for sound a form.
+bool is_of_known_type(Request const& head)
 {
     auto const value = head.header("content-type").value_or("");
     auto type = value.substr(0, value.find(';'));
     while (type.ends_with(' ') || type.ends_with('\t')) {
         type.remove_suffix(1);
     }
-    return equal_ignoring_case(type, "application/json");
+    return equal_ignoring_case(type, "application/json") ||
+           (head.path() == "/v1/audio/transcriptions" && equal_ignoring_case(type, "multipart/form-data"));
 }
 
 }  // namespace
@@ -125,7 +133,7 @@ std::optional<GuardRefusal> check(Request const& head, Door door, GuardRules con
         return GuardRefusal{RefusalReason::token, 401, "The request carries no valid API token.",
                             "Send 'Authorization: Bearer TOKEN' with the token in the file api-token."};
     }
-    if (head.method == "POST" && !is_json(head) && !head.path().starts_with("/api/blobs/")) {
+    if (head.method == "POST" && has_body(head) && !is_of_known_type(head) && !head.path().starts_with("/api/blobs/")) {
         return GuardRefusal{RefusalReason::media_type, 415, "A POST needs a body of the type application/json.",
                             "Send 'Content-Type: application/json'."};
     }

@@ -30,6 +30,7 @@ struct GuardRefusal {
 };
 
 /// Checks Host, Origin, Sec-Fetch-Site, token and content type of a request head, in this order, before routing.
+/// A POST with a body must be JSON; the sound of /v1/audio/transcriptions may be a form.
 ///
 /// On the Unix socket the file mode stands for the token, and no browser can come in, so any Origin is refused.
 /// The token may come as a bearer or as x-api-key. /healthz, /readyz and the root of Ollama's port need none, nor does

@@ -75,6 +75,9 @@ Request make_request(Form const& host, Form const& origin, Kind const& kind, std
     if (!authorization.empty()) {
         made.headers.push_back({"authorization", authorization});
     }
+    if (kind.method == "POST") {
+        made.headers.push_back({"content-length", "2"});
+    }
     return made;
 }
 
@@ -125,6 +128,23 @@ TEST_CASE("guard: a cross-site request of a browser may read nothing new but cha
     CHECK(check(request, Door::loopback, rules())->reason == RefusalReason::cross_site);
     request.method = "GET";
     CHECK(!check(request, Door::loopback, rules()));
+}
+
+TEST_CASE("guard: a form is taken for sound alone, and a POST without a body has no type")
+{
+    auto const authorization = fmt::format("Bearer {}", secret);
+    auto request = make_request({"localhost:7597", true}, {std::nullopt, true},
+                                {"POST", "multipart/form-data; boundary=x"}, authorization);
+
+    CHECK(check(request, Door::loopback, rules())->reason == RefusalReason::media_type);
+    request.target = "/v1/audio/transcriptions";
+    CHECK(!check(request, Door::loopback, rules()));
+    request.headers[1].value = "text/plain";
+    CHECK(check(request, Door::loopback, rules())->reason == RefusalReason::media_type);
+    request.headers.back().value = "0";
+    CHECK(!check(request, Door::loopback, rules()));
+    request.headers.push_back({"transfer-encoding", "chunked"});
+    CHECK(check(request, Door::loopback, rules())->reason == RefusalReason::media_type);
 }
 
 TEST_CASE("guard: health needs no token, metrics do")

@@ -61,6 +61,21 @@ Check check_text(json::object const& body, std::string_view name)
     return value == nullptr || value->is_string() ? Check() : wrong_type(name, "a string");
 }
 
+Check check_word(json::object const& body, std::string_view name, std::span<std::string_view const> words)
+{
+    auto const* value = body.if_contains(name);
+    if (value == nullptr) {
+        return std::nullopt;
+    }
+    if (!value->is_string()) {
+        return wrong_type(name, "a string");
+    }
+    if (std::ranges::find(words, std::string_view(value->get_string())) != words.end()) {
+        return std::nullopt;
+    }
+    return invalid_request(std::string(name), fmt::format("'{}' must be one of: {}.", name, fmt::join(words, ", ")));
+}
+
 Check check_model(json::object const& body)
 {
     auto const* model = body.if_contains("model");
@@ -114,6 +129,13 @@ std::string_view text_of(json::object const& object, std::string_view name)
 {
     auto const* value = find(object, name);
     return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : std::string_view();
+}
+
+std::optional<std::int64_t> whole_number_of(json::object const& object, std::string_view name)
+{
+    auto const* value = find(object, name);
+    auto const number = value == nullptr ? std::nullopt : number_of(*value);
+    return number && std::abs(*number) <= unlimited ? std::optional(static_cast<std::int64_t>(*number)) : std::nullopt;
 }
 
 bool flag_of(json::object const& object, std::string_view name)

@@ -2,6 +2,7 @@
 
 #include <expected>
 #include <optional>
+#include <span>
 
 #include <boost/json/object.hpp>
 
@@ -37,6 +38,8 @@ struct NumberRule {
 Check check_number(boost::json::object const& body, NumberRule const& rule);
 Check check_flag(boost::json::object const& body, std::string_view name);
 Check check_text(boost::json::object const& body, std::string_view name);
+/// The field may be absent, else it is one of `words`.
+Check check_word(boost::json::object const& body, std::string_view name, std::span<std::string_view const> words);
 /// `model` must be there, a string of 1 to max_model_name_bytes.
 Check check_model(boost::json::object const& body);
 
@@ -44,6 +47,8 @@ Check check_model(boost::json::object const& body);
 boost::json::value const* find(boost::json::object const& object, std::string_view name);
 /// The string of that name, empty if there is none.
 std::string_view text_of(boost::json::object const& object, std::string_view name);
+/// The whole number of that name, nothing if there is none.
+std::optional<std::int64_t> whole_number_of(boost::json::object const& object, std::string_view name);
 /// The flag of that name, false if there is none.
 bool flag_of(boost::json::object const& object, std::string_view name);
 

@@ -1,47 +1,13 @@
 #include <boost/json/parse.hpp>
 #include <doctest/doctest.h>
 
-#include "api/api_testing.h"
+#include "api/openai_testing.h"
 
 using namespace plexus;
 using namespace plexus::api;
 using namespace plexus::api::testing;
 
 namespace json = boost::json;
-
-namespace {
-
-json::value body_of(Reply const& reply)
-{
-    auto code = boost::system::error_code{};
-    auto value = json::parse(reply.body, code);
-    CHECK_MESSAGE(!code, reply.body);
-    return value;
-}
-
-std::string error_code_of(Reply const& reply)
-{
-    return std::string(body_of(reply).at_pointer("/error/code").as_string());
-}
-
-/// The data of each event, comments left out.
-std::vector<std::string> events_of(Reply const& reply)
-{
-    auto events = std::vector<std::string>{};
-    auto text = std::string_view(reply.body);
-    while (!text.empty()) {
-        auto const end = text.find("\n\n");
-        REQUIRE(end != std::string_view::npos);
-        auto const block = text.substr(0, end);
-        if (block.starts_with("data: ")) {
-            events.emplace_back(block.substr(6));
-        }
-        text.remove_prefix(end + 2);
-    }
-    return events;
-}
-
-}  // namespace
 
 TEST_CASE("chat: a plain answer is put together from the stream")
 {
@@ -316,7 +282,7 @@ TEST_CASE("chat: a wrong body is refused at the edge with the field at fault")
     refused(with(R"("temperature":"hot")"), "temperature");
     refused(with(R"("temperature":2.5)"), "temperature");
     refused(with(R"("top_p":-0.1)"), "top_p");
-    refused(with(R"("n":2)"), "n");
+    refused(with(R"("n":9)"), "n");
     refused(with(R"("max_tokens":0)"), "max_tokens");
     refused(with(R"("max_completion_tokens":1.5)"), "max_completion_tokens");
     refused(with(R"("seed":"x")"), "seed");

@@ -15,6 +15,9 @@ struct RouteContext {
     Exchange& exchange;
 };
 
+/// Now, in seconds since 1970.
+std::int64_t unix_seconds(Env& env);
+
 /// Adds what every response carries.
 Response with_common_headers(Response response);
 
@@ -49,6 +52,10 @@ Task<int> copy_ollama_model(RouteContext context);
 Task<int> create_ollama_model(RouteContext context);
 Task<int> find_ollama_blob(RouteContext context);
 Task<int> upload_ollama_blob(RouteContext context);
+Task<int> complete_text(RouteContext context);
+Task<int> embed(RouteContext context);
+Task<int> rerank(RouteContext context);
+Task<int> transcribe(RouteContext context);
 
 Task<int> show_status(RouteContext context);
 Task<int> show_checks(RouteContext context);

@@ -10,21 +10,22 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-/// One answer on its way to one client.
+/// One answer, of one task or several, on its way to one client.
 class TaskAnswer {
 public:
-    TaskAnswer(RouteContext& context, InferenceTask task, Dialect& dialect)
-        : context_(context), task_(std::move(task)), dialect_(dialect), model_(task_.model), began_(context.env.now()),
-          changed_(context.env.executor())
+    TaskAnswer(RouteContext& context, std::vector<InferenceTask> tasks, Dialect& dialect)
+        : context_(context), tasks_(std::move(tasks)), dialect_(dialect), model_(tasks_.front().model),
+          began_(context.env.now()), changed_(context.env.executor())
     {
     }
 
-    Task<int> run(bool stream);
+    Task<int> answer_whole();
+    Task<int> answer_reading_ahead();
 
 private:
-    Task<int> answer_whole();
     Task<int> answer_stream();
-    Task<int> answer_reading_ahead();
+    Task<Result<AnswerEvent>> step();
+    bool ends_all(AnswerEvent const& event);
     using NextEvent = std::optional<Result<AnswerEvent>>;  // nothing: it has not come yet
     Task<> read_ahead();
     Task<NextEvent> next(Duration patience);
@@ -37,7 +38,9 @@ private:
     int outcome(std::string_view word, int status);
 
     RouteContext& context_;
-    InferenceTask task_;
+    std::vector<InferenceTask> tasks_;
+    std::size_t started_ = 0;
+    std::size_t ended_ = 0;  // of which the end was taken from step()
     Dialect& dialect_;
     std::string model_;
     Time began_;
@@ -49,18 +52,28 @@ private:
     Signal changed_;
 };
 
-Task<int> TaskAnswer::run(bool stream)
+/// The next event of the tasks.
+Task<Result<AnswerEvent>> TaskAnswer::step()
 {
-    task_.request_id = context_.exchange.request_id();
-    auto started = co_await context_.services.answers.start(std::move(task_));
-    if (!started) {
-        co_return co_await end_with(started.error());
+    if (!answer_) {
+        auto& task = tasks_[started_++];
+        task.request_id = context_.exchange.request_id();
+        auto started = co_await context_.services.answers.start(std::move(task));
+        if (!started) {
+            co_return std::unexpected(started.error());
+        }
+        answer_ = std::move(*started);
     }
-    answer_ = std::move(*started);
-    if (stream) {
-        co_return co_await answer_reading_ahead();
+    auto event = co_await answer_->next();
+    if (event && event->kind == AnswerEvent::Kind::finished) {
+        answer_.reset();
     }
-    co_return co_await answer_whole();
+    co_return event;
+}
+
+bool TaskAnswer::ends_all(AnswerEvent const& event)
+{
+    return event.kind == AnswerEvent::Kind::finished && ++ended_ == tasks_.size();
 }
 
 void TaskAnswer::note(AnswerEvent const& event)
@@ -95,19 +108,14 @@ int TaskAnswer::outcome(std::string_view word, int status)
 
 Task<int> TaskAnswer::answer_whole()
 {
-    for (;;) {
-        auto event = co_await answer_->next();
+    for (auto is_over = false; !is_over;) {
+        auto event = co_await step();
         if (!event) {
             co_return co_await end_with(event.error());
         }
-        note(*event);
-        if (event->kind == AnswerEvent::Kind::finished) {
-            break;
-        }
-        if (event->kind != AnswerEvent::Kind::chunk) {
-            continue;
-        }
-        if (auto const taken = dialect_.chunk(std::move(event->text)); !taken) {
+        is_over = ends_all(*event);
+        auto const taken = is_over ? Result<std::string>() : piece_of(std::move(*event));
+        if (!taken) {
             co_return co_await end_with(Error{ErrorKind::refused, taken.error().text});
         }
     }
@@ -133,8 +141,8 @@ Task<> TaskAnswer::read_ahead()
         while (ahead_ || is_over) {
             co_await changed_.wait();
         }
-        ahead_ = co_await answer_->next();
-        is_over = !*ahead_ || (*ahead_)->kind == AnswerEvent::Kind::finished;
+        ahead_ = co_await step();
+        is_over = !*ahead_ || (started_ == tasks_.size() && !answer_);
         changed_.notify();
     }
 }
@@ -179,7 +187,8 @@ Task<Result<void>> TaskAnswer::begin_stream()
     co_return started;
 }
 
-/// Nothing is left to be sent if the dialect cannot write the chunk: the answer ends with that error.
+/// What the dialect makes of an event that does not end the answer. Nothing is left to be sent if it cannot write the chunk:
+/// the answer ends with that error.
 Result<std::string> TaskAnswer::piece_of(AnswerEvent event)
 {
     note(event);
@@ -189,7 +198,7 @@ Result<std::string> TaskAnswer::piece_of(AnswerEvent event)
     case AnswerEvent::Kind::waiting: return dialect_.waiting(event.text);
     case AnswerEvent::Kind::finished: break;
     }
-    return dialect_.end();
+    return dialect_.next_task();
 }
 
 Task<int> TaskAnswer::answer_stream()
@@ -205,8 +214,8 @@ Task<int> TaskAnswer::answer_stream()
             if (!*event) {
                 co_return co_await end_with(event->error());
             }
-            is_over = (*event)->kind == AnswerEvent::Kind::finished;
-            piece = piece_of(std::move(**event));
+            is_over = ends_all(**event);
+            piece = is_over ? dialect_.end() : piece_of(std::move(**event));
         }
         if (!piece) {
             co_return co_await end_with(Error{ErrorKind::refused, piece.error().text});
@@ -277,8 +286,18 @@ Problem task_problem(Error const& error, std::string const& model)
 
 Task<int> answer_task(RouteContext& context, InferenceTask task, Dialect& dialect, bool stream)
 {
-    auto answer = TaskAnswer(context, std::move(task), dialect);
-    co_return co_await answer.run(stream);
+    auto tasks = std::vector<InferenceTask>{};
+    tasks.push_back(std::move(task));
+    co_return co_await answer_tasks(context, std::move(tasks), dialect, stream);
+}
+
+Task<int> answer_tasks(RouteContext& context, std::vector<InferenceTask> tasks, Dialect& dialect, bool stream)
+{
+    auto answer = TaskAnswer(context, std::move(tasks), dialect);
+    if (stream) {
+        co_return co_await answer.answer_reading_ahead();
+    }
+    co_return co_await answer.answer_whole();
 }
 
 }  // namespace plexus::api
