@@ -18,14 +18,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 U32, I32, F32, BOOL, TEXT, ARRAY = 4, 5, 6, 7, 8, 9
 SIZES = {0: "B", 1: "b", 2: "H", 3: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", 10: "Q", 11: "q", 12: "d"}
 TYPES = {"u8": 0, "u32": U32, "i32": I32, "f32": F32, "bool": BOOL, "str": TEXT, "arr": ARRAY, "u64": 10}
-WIDTH, LAYERS, MAX_ROUNDS, MAX_BYTES = 32, 2, 400, 64 * 1024
+WIDTH, LAYERS, MAX_ROUNDS, MAX_BYTES = 16, 2, 400, 32 * 1024
 TOKENS = ["<unk>", "<s>", "</s>", "<0x0A>", "a", "b", "ab", "[MASK]"]
 
 # Where the first guess, 8, will not do.
 KEYS = {
-    "context_length": 64, "embedding_length": WIDTH, "block_count": LAYERS, "feed_forward_length": 32,
-    "attention.head_count": 4, "attention.head_count_kv": 4, "expert_count": 4, "expert_used_count": 2,
-    "expert_feed_forward_length": 32, "expert_shared_feed_forward_length": 32, "leading_dense_block_count": 1,
+    "context_length": 64, "embedding_length": WIDTH, "block_count": LAYERS, "feed_forward_length": 16,
+    "attention.head_count": 2, "attention.head_count_kv": 2, "expert_count": 4, "expert_used_count": 2,
+    "expert_feed_forward_length": 16, "expert_shared_feed_forward_length": 16, "leading_dense_block_count": 1,
     "expert_gating_func": 1, "attention.sliding_window": 16, "ssm.conv_kernel": 4, "ssm.inner_size": 2 * WIDTH,
     "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 1, "shortconv.l_cache": 3, "pooling_type": 1,
     "attention.key_length_mla": 24, "attention.value_length_mla": 8, "rope.dimension_count": 8, "attention.key_length": 8,
@@ -34,10 +34,10 @@ KEYS = {
     "altup.num_inputs": 4, "altup.active_idx": 0, "attention.group_norm_groups": 1,
 }
 PER_ARCHITECTURE = {
-    "lfm2": {"attention.head_count_kv": [0, 4]}, "lfm2moe": {"attention.head_count_kv": [0, 4]},
-    "granitehybrid": {"attention.head_count_kv": [0, 4]}, "nemotron_h": {"attention.head_count_kv": [0, 4], "feed_forward_length": [0, 0]},
+    "lfm2": {"attention.head_count_kv": [0, 2]}, "lfm2moe": {"attention.head_count_kv": [0, 2]},
+    "granitehybrid": {"attention.head_count_kv": [0, 2]}, "nemotron_h": {"attention.head_count_kv": [0, 2], "feed_forward_length": [0, 0]},
     "deepseek2": {"attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 8, "attention.key_length_mla": 16, "attention.q_lora_rank": 0},
-    "chatglm": {"attention.head_count_kv": 2}, "falcon": {"attention.head_count_kv": 1},
+    "gemma-embedding": {"block_count": 6}, "falcon": {"attention.head_count_kv": 1},
 }
 
 
@@ -45,7 +45,7 @@ class Model:
     def __init__(self, architecture: str):
         self.architecture = architecture
         self.values = {}
-        self.tensors = {}
+        self.tensors = {"token_embd.weight": [1]}
         self.set("general.architecture", TEXT, architecture)
         guesses = KEYS | PER_ARCHITECTURE.get(architecture, {})
         for name in ("context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count",
@@ -96,7 +96,12 @@ class Model:
 
 def improve(model: Model, log: str):
     """Adds what the log asks for; nothing if it loads, else what could not be answered."""
-    if found := re.search(r"key not found in model: (\S+)", log):
+    if "refused: the model uses" in log:
+        for name in ("expert_count", "expert_used_count"):
+            model.set(f"{model.architecture}.{name}", U32, KEYS[name])
+    elif found := re.search(r"refused: (\S+) must be twice the width", log):
+        model.set(found[1], U32, 2 * WIDTH)
+    elif found := re.search(r"key not found in model: (\S+)", log):
         model.set(found[1], *model.guess(found[1]))
     elif found := re.search(r"array key not found in model: (\S+)", log):
         model.set(found[1], U32, [8] * LAYERS)

@@ -251,6 +251,9 @@ Result<void> Numbers::of_this_architecture() const
             return fail(ErrorKind::malformed, "{} is {}, it must be the width {}", key(name), dense, width);
         }
     }
+    if (name_ == "gemma-embedding" && one("block_count").value_or(0) < 6) {
+        return fail(ErrorKind::malformed, "{} must be 6 or more, every sixth layer sees all", key("block_count"));
+    }
     if (name_ == "granitehybrid" && one("ssm.inner_size").value_or(0) != 2 * width) {
         return fail(ErrorKind::malformed, "{} must be twice the width {}", key("ssm.inner_size"), width);
     }
