@@ -54,8 +54,8 @@ void use_vocabulary(llama_model const* model)
     auto piece = std::array<char, 1024>{};
     for (auto const text : {std::string_view("ab a\nb <s> \xc3\xa9 [MASK]"), std::string_view("\0\xff", 2)}) {
         try {
-            auto const count = llama_tokenize(vocabulary, text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
-                                              tokens.size(), true, true);
+            auto const count = llama_tokenize(vocabulary, text.data(), static_cast<std::int32_t>(text.size()),
+                                              tokens.data(), tokens.size(), true, true);
             for (std::int32_t index = 0; index < count; ++index) {
                 llama_token_to_piece(vocabulary, tokens[index], piece.data(), piece.size(), 0, true);
             }

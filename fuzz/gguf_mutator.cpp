@@ -16,25 +16,73 @@ constexpr std::uint32_t array_type = 9;
 constexpr std::size_t alignment = 32;
 
 /// What architectures of llama.cpp ask for; a dot in front stands for the name of the architecture.
-constexpr auto keys = std::array<std::string_view, 62>{
-    ".context_length", ".embedding_length", ".block_count", ".feed_forward_length", ".attention.head_count",
-    ".attention.head_count_kv", ".attention.key_length", ".attention.value_length", ".attention.key_length_mla",
-    ".attention.value_length_mla", ".attention.key_length_swa", ".attention.value_length_swa", ".attention.sliding_window",
-    ".attention.sliding_window_pattern", ".attention.group_norm_groups", ".attention.q_lora_rank", ".attention.kv_lora_rank",
-    ".attention.layer_norm_epsilon", ".attention.layer_norm_rms_epsilon", ".attention.clamp_kqv", ".attention.causal",
-    ".attention.max_alibi_bias", ".attention.scale", ".attention.shared_kv_layers", ".rope.dimension_count",
-    ".rope.dimension_count_swa", ".rope.dimension_sections", ".rope.freq_base", ".rope.scaling.type", ".rope.scaling.factor",
-    ".rope.scaling.original_context_length", ".expert_count", ".expert_used_count", ".expert_shared_count",
-    ".expert_group_count", ".expert_group_used_count", ".expert_feed_forward_length", ".expert_shared_feed_forward_length",
-    ".expert_gating_func", ".expert_weights_scale", ".leading_dense_block_count", ".interleave_moe_layer_step",
-    ".moe_every_n_layers", ".nextn_predict_layers", ".pooling_type", ".vocab_size", ".use_parallel_residual", ".logit_scale",
-    ".full_attention_interval", ".ssm.conv_kernel", ".ssm.inner_size", ".ssm.state_size", ".ssm.time_step_rank",
-    ".ssm.group_count", ".shortconv.l_cache", ".classifier.output_labels", "general.alignment", "general.name",
-    "general.file_type", "tokenizer.ggml.pre", "tokenizer.ggml.add_bos_token", "tokenizer.ggml.token_type_count"};
+constexpr auto keys = std::array<std::string_view, 62>{".context_length",
+                                                       ".embedding_length",
+                                                       ".block_count",
+                                                       ".feed_forward_length",
+                                                       ".attention.head_count",
+                                                       ".attention.head_count_kv",
+                                                       ".attention.key_length",
+                                                       ".attention.value_length",
+                                                       ".attention.key_length_mla",
+                                                       ".attention.value_length_mla",
+                                                       ".attention.key_length_swa",
+                                                       ".attention.value_length_swa",
+                                                       ".attention.sliding_window",
+                                                       ".attention.sliding_window_pattern",
+                                                       ".attention.group_norm_groups",
+                                                       ".attention.q_lora_rank",
+                                                       ".attention.kv_lora_rank",
+                                                       ".attention.layer_norm_epsilon",
+                                                       ".attention.layer_norm_rms_epsilon",
+                                                       ".attention.clamp_kqv",
+                                                       ".attention.causal",
+                                                       ".attention.max_alibi_bias",
+                                                       ".attention.scale",
+                                                       ".attention.shared_kv_layers",
+                                                       ".rope.dimension_count",
+                                                       ".rope.dimension_count_swa",
+                                                       ".rope.dimension_sections",
+                                                       ".rope.freq_base",
+                                                       ".rope.scaling.type",
+                                                       ".rope.scaling.factor",
+                                                       ".rope.scaling.original_context_length",
+                                                       ".expert_count",
+                                                       ".expert_used_count",
+                                                       ".expert_shared_count",
+                                                       ".expert_group_count",
+                                                       ".expert_group_used_count",
+                                                       ".expert_feed_forward_length",
+                                                       ".expert_shared_feed_forward_length",
+                                                       ".expert_gating_func",
+                                                       ".expert_weights_scale",
+                                                       ".leading_dense_block_count",
+                                                       ".interleave_moe_layer_step",
+                                                       ".moe_every_n_layers",
+                                                       ".nextn_predict_layers",
+                                                       ".pooling_type",
+                                                       ".vocab_size",
+                                                       ".use_parallel_residual",
+                                                       ".logit_scale",
+                                                       ".full_attention_interval",
+                                                       ".ssm.conv_kernel",
+                                                       ".ssm.inner_size",
+                                                       ".ssm.state_size",
+                                                       ".ssm.time_step_rank",
+                                                       ".ssm.group_count",
+                                                       ".shortconv.l_cache",
+                                                       ".classifier.output_labels",
+                                                       "general.alignment",
+                                                       "general.name",
+                                                       "general.file_type",
+                                                       "tokenizer.ggml.pre",
+                                                       "tokenizer.ggml.add_bos_token",
+                                                       "tokenizer.ggml.token_type_count"};
 
 constexpr auto words = std::array<std::string_view, 26>{
-    "llama", "gpt2", "bert", "t5", "gemma4", "rwkv", "plamo2", "none", "default", "llama-bpe", "qwen2", "deepseek-llm",
-    "phi-3", "linear", "yarn", "longrope", "<s>", "</s>", "<0x0A>", "\n", "<|end|>", "[MASK]", "a b", "", "\xff", "\xe2\x96\x81"};
+    "llama",     "gpt2",  "bert",         "t5",     "gemma4", "rwkv", "plamo2",   "none",        "default",
+    "llama-bpe", "qwen2", "deepseek-llm", "phi-3",  "linear", "yarn", "longrope", "<s>",         "</s>",
+    "<0x0A>",    "\n",    "<|end|>",      "[MASK]", "a b",    "",     "\xff",     "\xe2\x96\x81"};
 
 class Choice {
 public:
@@ -45,13 +93,17 @@ public:
 
     std::uint64_t number()
     {
-        constexpr auto usual = std::array<std::uint64_t, 22>{0,  1,   2,   3,    4,    5,     7,          8,         16,         31,       32,
-                                                             33, 64,  127, 128,  256,  512,   513,        0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX};
+        constexpr auto usual = std::array<std::uint64_t, 22>{
+            0,  1,  2,   3,   4,   5,   7,   8,          16,         31,         32,
+            33, 64, 127, 128, 256, 512, 513, 0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX};
         return one_in(4) ? below(100) : usual[below(usual.size())];
     }
 
     template <typename List>
-    auto& of(List& list) { return list[below(list.size())]; }
+    auto& of(List& list)
+    {
+        return list[below(list.size())];
+    }
 
 private:
     std::minstd_rand& random_;
@@ -139,15 +191,25 @@ void change_entry(Choice& choice, GgufParts& parts)
 {
     auto& entry = choice.of(parts.entries);
     switch (choice.below(5)) {
-    case 0: entry.value = entry.type == array_type ? array_of(choice, static_cast<std::uint32_t>(choice.below(13))) : value_of(choice, entry.type); break;
+    case 0:
+        entry.value = entry.type == array_type ? array_of(choice, static_cast<std::uint32_t>(choice.below(13)))
+                                               : value_of(choice, entry.type);
+        break;
     case 1: change_bytes(choice, entry.value, entry.type == text_type ? 8 : entry.type == array_type ? 12 : 0); break;
     case 2:
         entry.type = static_cast<std::uint32_t>(choice.below(13));
-        entry.value = entry.type == array_type ? array_of(choice, static_cast<std::uint32_t>(choice.below(13))) : value_of(choice, entry.type);
+        entry.value = entry.type == array_type ? array_of(choice, static_cast<std::uint32_t>(choice.below(13)))
+                                               : value_of(choice, entry.type);
         break;
-    case 3: std::swap(entry, parts.entries.back()); parts.entries.pop_back(); break;
-    default: entry.value = entry.type == array_type && entry.value.size() > 4 && entry.value[0] != std::byte{array_type}
-                               ? array_of(choice, load_little_endian<std::uint32_t>(entry.value.data()) % 9) : entry.value; break;
+    case 3:
+        std::swap(entry, parts.entries.back());
+        parts.entries.pop_back();
+        break;
+    default:
+        entry.value = entry.type == array_type && entry.value.size() > 4 && entry.value[0] != std::byte{array_type}
+                          ? array_of(choice, load_little_endian<std::uint32_t>(entry.value.data()) % 9)
+                          : entry.value;
+        break;
     }
 }
 
@@ -175,7 +237,10 @@ void change_tensor(Choice& choice, GgufParts& parts)
     case 1: tensor.dimensions.resize(1 + choice.below(4), 1); break;
     case 2: tensor.dimensions.empty() ? void() : void(choice.of(tensor.dimensions) = choice.number()); break;
     case 3: std::swap(tensor, choice.of(parts.tensors)); break;
-    case 4: std::swap(tensor, parts.tensors.back()); parts.tensors.pop_back(); break;
+    case 4:
+        std::swap(tensor, parts.tensors.back());
+        parts.tensors.pop_back();
+        break;
     default: std::swap(tensor.name, choice.of(parts.tensors).name); break;
     }
 }
@@ -232,14 +297,15 @@ GgufParts GgufParts::read(ByteView bytes)
 
 std::optional<Bytes> GgufParts::write(std::size_t limit) const
 {
-    auto file = concatenate({as_view("GGUF"), number_value<std::uint32_t>(3), number_value<std::uint64_t>(tensors.size()),
-                             number_value<std::uint64_t>(entries.size())});
+    auto file = concatenate({as_view("GGUF"), number_value<std::uint32_t>(3),
+                             number_value<std::uint64_t>(tensors.size()), number_value<std::uint64_t>(entries.size())});
     for (auto const& entry : entries) {
         append(file, concatenate({text_value(entry.key), number_value(entry.type), entry.value}));
     }
     auto end = std::uint64_t{0};
     for (auto const& tensor : tensors) {
-        append(file, concatenate({text_value(tensor.name), number_value(static_cast<std::uint32_t>(tensor.dimensions.size()))}));
+        append(file, concatenate({text_value(tensor.name),
+                                  number_value(static_cast<std::uint32_t>(tensor.dimensions.size()))}));
         auto numbers = std::uint64_t{1};
         for (auto dimension : tensor.dimensions) {
             append(file, number_value(dimension));
@@ -247,7 +313,8 @@ std::optional<Bytes> GgufParts::write(std::size_t limit) const
         }
         append(file, concatenate({number_value(tensor.type), number_value(end)}));
         auto const type = tensor.type < GGML_TYPE_COUNT && ggml_blck_size(static_cast<ggml_type>(tensor.type)) > 0
-                              ? static_cast<ggml_type>(tensor.type) : GGML_TYPE_F32;
+                              ? static_cast<ggml_type>(tensor.type)
+                              : GGML_TYPE_F32;
         end += numbers / static_cast<std::uint64_t>(ggml_blck_size(type)) * ggml_type_size(type);
         end = (end + alignment - 1) / alignment * alignment;
         if (end + file.size() > limit) {

@@ -32,8 +32,9 @@ Result<Header> read_header(GgufReader& reader)
         return fail(ErrorKind::malformed, "GGUF version {} is not supported, only 2 and 3 in little-endian", *version);
     }
     if (*tensors > max_tensors || *values > max_key_values) {
-        return fail(ErrorKind::too_large, "the file claims {} tensors and {} metadata values, at most {} and {} are read",
-                    *tensors, *values, max_tensors, max_key_values);
+        return fail(ErrorKind::too_large,
+                    "the file claims {} tensors and {} metadata values, at most {} and {} are read", *tensors, *values,
+                    max_tensors, max_key_values);
     }
     return Header{*version, *tensors, *values};
 }
@@ -47,8 +48,8 @@ Result<std::uint64_t> alignment_of(GgufMetadata const& metadata)
     auto const is_number = value->type == GgufType::u32 && !value->is_array;
     auto const alignment = is_number ? static_cast<std::uint64_t>(value->integers.front()) : 0;
     if (!std::has_single_bit(alignment) || alignment < min_alignment || alignment > max_alignment) {
-        return fail(ErrorKind::malformed, "the alignment {} is not a power of two from {} to {}", alignment, min_alignment,
-                    max_alignment);
+        return fail(ErrorKind::malformed, "the alignment {} is not a power of two from {} to {}", alignment,
+                    min_alignment, max_alignment);
     }
     return alignment;
 }
@@ -66,8 +67,8 @@ Result<void> check_data(File const& file, std::uint64_t header_end, std::uint64_
 {
     auto const begin = (header_end + alignment - 1) / alignment * alignment;  // header_end is at most max_header_bytes
     if (begin > file.size() || data_end > file.size() - begin) {
-        return fail(ErrorKind::malformed, "the tensors end {} bytes behind byte {}, the file has {} bytes", data_end, begin,
-                    file.size());
+        return fail(ErrorKind::malformed, "the tensors end {} bytes behind byte {}, the file has {} bytes", data_end,
+                    begin, file.size());
     }
     return {};
 }
@@ -91,7 +92,9 @@ std::uint64_t state_values(std::uint64_t groups, std::uint64_t state, std::uint6
 GgufSummary describe(Header const& header, GgufMetadata const& metadata, GgufTensors tensors)
 {
     auto const architecture = std::string(metadata.text("general.architecture"));
-    auto const number = [&](std::string_view name) { return first_of(metadata, fmt::format("{}.{}", architecture, name)); };
+    auto const number = [&](std::string_view name) {
+        return first_of(metadata, fmt::format("{}.{}", architecture, name));
+    };
     return {
         .version = header.version,
         .architecture = architecture,
@@ -155,7 +158,8 @@ Result<GgufSummary> check_gguf(File const& file)
     if (!tensors) {
         return std::unexpected(tensors.error());
     }
-    if (auto there = check_data(file, reader.position(), *alignment, tensors->data_end); header->tensors > 0 && !there) {
+    if (auto there = check_data(file, reader.position(), *alignment, tensors->data_end);
+        header->tensors > 0 && !there) {
         return std::unexpected(there.error());
     }
     return describe(*header, *metadata, std::move(*tensors));

@@ -13,13 +13,13 @@ inline constexpr std::uint64_t max_tensors = 16'384;
 inline constexpr std::uint64_t max_key_bytes = 1024;
 inline constexpr std::uint64_t max_text_bytes = 32ULL * 1024 * 1024;
 inline constexpr std::uint64_t max_template_bytes = 128 * 1024;
-inline constexpr std::ptrdiff_t max_template_brackets = 2048;      ///< each may be a level of the stack of what reads it
+inline constexpr std::ptrdiff_t max_template_brackets = 2048;  ///< each may be a level of the stack of what reads it
 inline constexpr std::ptrdiff_t max_template_signs = 16 * 1024;
-inline constexpr std::uint64_t max_element_bytes = 32 * 1024;      ///< of a text in an array
-inline constexpr std::uint64_t max_texts = 4ULL * 1024 * 1024;     ///< in all arrays but that of the tokens
+inline constexpr std::uint64_t max_element_bytes = 32 * 1024;  ///< of a text in an array
+inline constexpr std::uint64_t max_texts = 4ULL * 1024 * 1024;  ///< in all arrays but that of the tokens
 inline constexpr std::uint64_t max_tokens = 1024 * 1024;
 inline constexpr std::uint64_t max_tensor_name = 63;
-inline constexpr std::uint64_t min_alignment = 32;                 ///< of ggml's buffers, and what no word means
+inline constexpr std::uint64_t min_alignment = 32;  ///< of ggml's buffers, and what no word means
 inline constexpr std::uint64_t max_alignment = 64 * 1024;
 
 /// What a model file says of itself.

@@ -17,40 +17,89 @@ struct Architecture {
 };
 
 constexpr auto architectures = std::array{
-    Architecture{"apertus"},         Architecture{"arcee"},           Architecture{"baichuan"},
-    Architecture{"bert"},            Architecture{"bitnet"},          Architecture{"bloom"},
-    Architecture{"chatglm"},         Architecture{"codeshell"},       Architecture{"cohere2"},
-    Architecture{"command-r"},       Architecture{"ernie4_5"},        Architecture{"exaone"},
-    Architecture{"exaone4"},         Architecture{"falcon"},          Architecture{"gemma"},
-    Architecture{"gemma-embedding"}, Architecture{"gemma2"},          Architecture{"gemma3"},
-    Architecture{"gemma3n"},         Architecture{"gemma4"},          Architecture{"glm4"},
-    Architecture{"gpt2"},            Architecture{"gptneox"},         Architecture{"granite"},
-    Architecture{"hunyuan-dense"},   Architecture{"internlm2"},       Architecture{"jina-bert-v2"},
-    Architecture{"jina-bert-v3"},    Architecture{"llama"},           Architecture{"llama-embed"},
-    Architecture{"minicpm"},         Architecture{"minicpm3"},        Architecture{"mistral3"},
-    Architecture{"modern-bert"},     Architecture{"mpt"},             Architecture{"nemotron"},
-    Architecture{"nomic-bert"},      Architecture{"nomic-bert-moe"},  Architecture{"olmo"},
-    Architecture{"olmo2"},           Architecture{"orion"},           Architecture{"phi2"},
-    Architecture{"phi3"},            Architecture{"qwen"},            Architecture{"qwen2"},
-    Architecture{"qwen2vl"},         Architecture{"qwen3"},           Architecture{"qwen3vl"},
-    Architecture{"refact"},          Architecture{"seed_oss"},        Architecture{"smollm3"},
-    Architecture{"stablelm"},        Architecture{"starcoder"},       Architecture{"starcoder2"},
+    Architecture{"apertus"},
+    Architecture{"arcee"},
+    Architecture{"baichuan"},
+    Architecture{"bert"},
+    Architecture{"bitnet"},
+    Architecture{"bloom"},
+    Architecture{"chatglm"},
+    Architecture{"codeshell"},
+    Architecture{"cohere2"},
+    Architecture{"command-r"},
+    Architecture{"ernie4_5"},
+    Architecture{"exaone"},
+    Architecture{"exaone4"},
+    Architecture{"falcon"},
+    Architecture{"gemma"},
+    Architecture{"gemma-embedding"},
+    Architecture{"gemma2"},
+    Architecture{"gemma3"},
+    Architecture{"gemma3n"},
+    Architecture{"gemma4"},
+    Architecture{"glm4"},
+    Architecture{"gpt2"},
+    Architecture{"gptneox"},
+    Architecture{"granite"},
+    Architecture{"hunyuan-dense"},
+    Architecture{"internlm2"},
+    Architecture{"jina-bert-v2"},
+    Architecture{"jina-bert-v3"},
+    Architecture{"llama"},
+    Architecture{"llama-embed"},
+    Architecture{"minicpm"},
+    Architecture{"minicpm3"},
+    Architecture{"mistral3"},
+    Architecture{"modern-bert"},
+    Architecture{"mpt"},
+    Architecture{"nemotron"},
+    Architecture{"nomic-bert"},
+    Architecture{"nomic-bert-moe"},
+    Architecture{"olmo"},
+    Architecture{"olmo2"},
+    Architecture{"orion"},
+    Architecture{"phi2"},
+    Architecture{"phi3"},
+    Architecture{"qwen"},
+    Architecture{"qwen2"},
+    Architecture{"qwen2vl"},
+    Architecture{"qwen3"},
+    Architecture{"qwen3vl"},
+    Architecture{"refact"},
+    Architecture{"seed_oss"},
+    Architecture{"smollm3"},
+    Architecture{"stablelm"},
+    Architecture{"starcoder"},
+    Architecture{"starcoder2"},
     Architecture{"xverse"},
 
-    Architecture{"bailingmoe2", Kind::experts}, Architecture{"deepseek", Kind::experts},
-    Architecture{"deepseek2", Kind::experts},   Architecture{"dots1", Kind::experts},
-    Architecture{"ernie4_5-moe", Kind::experts}, Architecture{"glm4moe", Kind::experts},
-    Architecture{"gpt-oss", Kind::experts},     Architecture{"granitemoe", Kind::experts},
-    Architecture{"hunyuan-moe", Kind::experts}, Architecture{"llama4", Kind::experts},
-    Architecture{"minimax-m2", Kind::experts},  Architecture{"olmoe", Kind::experts},
-    Architecture{"phimoe", Kind::experts},      Architecture{"qwen2moe", Kind::experts},
-    Architecture{"qwen3moe", Kind::experts},    Architecture{"qwen3vlmoe", Kind::experts},
+    Architecture{"bailingmoe2", Kind::experts},
+    Architecture{"deepseek", Kind::experts},
+    Architecture{"deepseek2", Kind::experts},
+    Architecture{"dots1", Kind::experts},
+    Architecture{"ernie4_5-moe", Kind::experts},
+    Architecture{"glm4moe", Kind::experts},
+    Architecture{"gpt-oss", Kind::experts},
+    Architecture{"granitemoe", Kind::experts},
+    Architecture{"hunyuan-moe", Kind::experts},
+    Architecture{"llama4", Kind::experts},
+    Architecture{"minimax-m2", Kind::experts},
+    Architecture{"olmoe", Kind::experts},
+    Architecture{"phimoe", Kind::experts},
+    Architecture{"qwen2moe", Kind::experts},
+    Architecture{"qwen3moe", Kind::experts},
+    Architecture{"qwen3vlmoe", Kind::experts},
 
-    Architecture{"falcon-h1", Kind::mixed},     Architecture{"granitehybrid", Kind::mixed},
-    Architecture{"lfm2", Kind::mixed},          Architecture{"lfm2moe", Kind::mixed},
-    Architecture{"mamba", Kind::mixed},         Architecture{"mamba2", Kind::mixed},
-    Architecture{"nemotron_h", Kind::mixed},    Architecture{"qwen35", Kind::mixed},
-    Architecture{"qwen35moe", Kind::mixed},     Architecture{"qwen3next", Kind::mixed},
+    Architecture{"falcon-h1", Kind::mixed},
+    Architecture{"granitehybrid", Kind::mixed},
+    Architecture{"lfm2", Kind::mixed},
+    Architecture{"lfm2moe", Kind::mixed},
+    Architecture{"mamba", Kind::mixed},
+    Architecture{"mamba2", Kind::mixed},
+    Architecture{"nemotron_h", Kind::mixed},
+    Architecture{"qwen35", Kind::mixed},
+    Architecture{"qwen35moe", Kind::mixed},
+    Architecture{"qwen3next", Kind::mixed},
 };
 
 struct Range {
@@ -116,7 +165,9 @@ constexpr auto ranges = std::array{
 class Numbers {
 public:
     explicit Numbers(GgufMetadata const& metadata)
-        : metadata_(metadata), name_(metadata.text("general.architecture")), prefix_(name_ + ".") {}
+        : metadata_(metadata), name_(metadata.text("general.architecture")), prefix_(name_ + ".")
+    {
+    }
 
     std::string const& architecture() const { return name_; }
     std::string key(std::string_view name) const { return prefix_ + std::string(name); }
@@ -183,7 +234,8 @@ Result<void> Numbers::layers_and_heads(Kind kind) const
             return fail(ErrorKind::malformed, "head counts of {} layers stand in a file of {}", list->size(), *layers);
         }
     }
-    for (std::size_t layer = 0; !shared.empty() && !heads.empty() && layer < std::max(heads.size(), shared.size()); ++layer) {
+    for (std::size_t layer = 0; !shared.empty() && !heads.empty() && layer < std::max(heads.size(), shared.size());
+         ++layer) {
         auto const all = heads[heads.size() > 1 ? layer : 0];
         auto const keys = shared[shared.size() > 1 ? layer : 0];
         if (all > 0 && keys > 0 && all % keys != 0) {
@@ -200,10 +252,12 @@ Result<void> Numbers::head_sizes() const
     auto const width = first > 0 ? one("embedding_length").value_or(0) / first : 0;
     auto const full = one("attention.key_length").value_or(width);
     if (first > 0 && (full == 0 || one("attention.value_length").value_or(width) == 0)) {
-        return fail(ErrorKind::malformed, "{} attention heads do not fit a width of {}", first, one("embedding_length").value_or(0));
+        return fail(ErrorKind::malformed, "{} attention heads do not fit a width of {}", first,
+                    one("embedding_length").value_or(0));
     }
-    auto const sizes = std::array{std::pair{"rope.dimension_count", full},
-                                  std::pair{"rope.dimension_count_swa", one("attention.key_length_swa").value_or(full)}};
+    auto const sizes = std::array{
+        std::pair{"rope.dimension_count", full},
+        std::pair{"rope.dimension_count_swa", one("attention.key_length_swa").value_or(full)}};
     for (auto const& [name, size] : sizes) {
         auto const turned = one(name).value_or(0);
         if (turned % 2 != 0 || turned > size) {
@@ -228,7 +282,8 @@ Result<void> Numbers::experts(Kind kind) const
     }
     auto const divides = groups <= 1 || (count % groups == 0 && groups_used > 0 && groups_used < groups);
     if (groups != 0 && (groups >= count || !divides)) {
-        return fail(ErrorKind::malformed, "{} experts in {} groups, {} of them used, is impossible", count, groups, groups_used);
+        return fail(ErrorKind::malformed, "{} experts in {} groups, {} of them used, is impossible", count, groups,
+                    groups_used);
     }
     return {};
 }
@@ -269,7 +324,8 @@ Result<void> check_identity(GgufMetadata const& metadata)
         return fail(ErrorKind::malformed, "the file does not name its architecture");
     }
     if (std::ranges::count(architectures, architecture, &Architecture::name) == 0) {
-        return fail(ErrorKind::malformed, "the architecture \"{}\" is none that this version can run", architecture.substr(0, 64));
+        return fail(ErrorKind::malformed, "the architecture \"{}\" is none that this version can run",
+                    architecture.substr(0, 64));
     }
     if (auto const* type = metadata.find("general.type"); type != nullptr && metadata.text("general.type") != "model") {
         return fail(ErrorKind::malformed, "the file is no model but a \"{}\"", type->text.substr(0, 64));

@@ -38,9 +38,9 @@ std::optional<std::int64_t> integer_at(GgufType type, std::byte const* at)
 
 bool is_finite(GgufType type, std::byte const* at)
 {
-    return type == GgufType::f32 ? std::isfinite(std::bit_cast<float>(load_little_endian<std::uint32_t>(at)))
-         : type == GgufType::f64 ? std::isfinite(std::bit_cast<double>(load_little_endian<std::uint64_t>(at)))
-                                 : true;
+    return type == GgufType::f32   ? std::isfinite(std::bit_cast<float>(load_little_endian<std::uint32_t>(at)))
+           : type == GgufType::f64 ? std::isfinite(std::bit_cast<double>(load_little_endian<std::uint64_t>(at)))
+                                   : true;
 }
 
 /// Counts what nests in a chat template. llama.cpp reads it by recursion, without a bound of its own.
@@ -48,7 +48,8 @@ class TemplateShape {
 public:
     void add(std::string_view piece)
     {
-        brackets_ += std::ranges::count_if(piece, [](char symbol) { return symbol == '(' || symbol == '[' || symbol == '{'; });
+        brackets_ += std::ranges::count_if(piece,
+                                           [](char symbol) { return symbol == '(' || symbol == '[' || symbol == '{'; });
         signs_ += std::ranges::count_if(piece, [](char symbol) { return symbol == '-' || symbol == '+'; });
     }
     bool is_too_deep() const { return brackets_ > max_template_brackets || signs_ > max_template_signs; }
@@ -154,7 +155,8 @@ Result<GgufValue> MetadataReader::text(std::string const& key, std::string const
         left -= piece->size();
     }
     if (is_template && shape.is_too_deep()) {
-        return fail(ErrorKind::too_large, "{} has more than {} brackets or {} signs", what, max_template_brackets, max_template_signs);
+        return fail(ErrorKind::too_large, "{} has more than {} brackets or {} signs", what, max_template_brackets,
+                    max_template_signs);
     }
     return made;
 }
@@ -207,7 +209,8 @@ Result<GgufValue> MetadataReader::numbers(GgufValue value, std::string const& wh
 Result<GgufValue> MetadataReader::texts(GgufValue value, std::string const& what)
 {
     if (value.count > max_texts - texts_) {
-        return fail(ErrorKind::too_large, "{} has {} texts, at most {} are read of a file", what, value.count, max_texts);
+        return fail(ErrorKind::too_large, "{} has {} texts, at most {} are read of a file", what, value.count,
+                    max_texts);
     }
     texts_ += value.count;
     for (std::uint64_t index = 0; index < value.count; ++index) {

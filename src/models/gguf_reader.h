@@ -8,7 +8,19 @@ namespace plexus::models {
 
 /// Numbers of the value types as they stand in a file. Spec: ggml docs/gguf.md, "gguf_metadata_value_type".
 enum class GgufType : std::uint32_t {
-    u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64,
+    u8,
+    i8,
+    u16,
+    i16,
+    u32,
+    i32,
+    f32,
+    boolean,
+    text,
+    array,
+    u64,
+    i64,
+    f64,
 };
 
 /// Bytes of a value of fixed size; 0 for texts and arrays; nothing for a number that is no type.

@@ -20,15 +20,15 @@ struct TensorType {
 
 /// Types that weights may have. Integers and F64 exist in ggml, but no operation on weights takes them.
 constexpr auto tensor_types = std::array{
-    TensorType{0, "F32", 1, 4},         TensorType{1, "F16", 1, 2},        TensorType{2, "Q4_0", 32, 18},
-    TensorType{3, "Q4_1", 32, 20},      TensorType{6, "Q5_0", 32, 22},     TensorType{7, "Q5_1", 32, 24},
-    TensorType{8, "Q8_0", 32, 34},      TensorType{10, "Q2_K", 256, 84},   TensorType{11, "Q3_K", 256, 110},
-    TensorType{12, "Q4_K", 256, 144},   TensorType{13, "Q5_K", 256, 176},  TensorType{14, "Q6_K", 256, 210},
-    TensorType{16, "IQ2_XXS", 256, 66}, TensorType{17, "IQ2_XS", 256, 74}, TensorType{18, "IQ3_XXS", 256, 98},
-    TensorType{19, "IQ1_S", 256, 50},   TensorType{20, "IQ4_NL", 32, 18},  TensorType{21, "IQ3_S", 256, 110},
+    TensorType{0, "F32", 1, 4},         TensorType{1, "F16", 1, 2},         TensorType{2, "Q4_0", 32, 18},
+    TensorType{3, "Q4_1", 32, 20},      TensorType{6, "Q5_0", 32, 22},      TensorType{7, "Q5_1", 32, 24},
+    TensorType{8, "Q8_0", 32, 34},      TensorType{10, "Q2_K", 256, 84},    TensorType{11, "Q3_K", 256, 110},
+    TensorType{12, "Q4_K", 256, 144},   TensorType{13, "Q5_K", 256, 176},   TensorType{14, "Q6_K", 256, 210},
+    TensorType{16, "IQ2_XXS", 256, 66}, TensorType{17, "IQ2_XS", 256, 74},  TensorType{18, "IQ3_XXS", 256, 98},
+    TensorType{19, "IQ1_S", 256, 50},   TensorType{20, "IQ4_NL", 32, 18},   TensorType{21, "IQ3_S", 256, 110},
     TensorType{22, "IQ2_S", 256, 82},   TensorType{23, "IQ4_XS", 256, 136}, TensorType{29, "IQ1_M", 256, 56},
-    TensorType{30, "BF16", 1, 2},       TensorType{34, "TQ1_0", 256, 54},  TensorType{35, "TQ2_0", 256, 66},
-    TensorType{39, "MXFP4", 32, 17},    TensorType{40, "NVFP4", 64, 36},   TensorType{41, "Q1_0", 128, 18},
+    TensorType{30, "BF16", 1, 2},       TensorType{34, "TQ1_0", 256, 54},   TensorType{35, "TQ2_0", 256, 66},
+    TensorType{39, "MXFP4", 32, 17},    TensorType{40, "NVFP4", 64, 36},    TensorType{41, "Q1_0", 128, 18},
     TensorType{42, "Q2_0", 64, 18},
 };
 
@@ -73,7 +73,8 @@ Result<void> TensorReader::name(Tensor& tensor)
     }
     auto const is_printable = std::ranges::all_of(*view, [](char symbol) { return symbol > ' ' && symbol < 0x7f; });
     if (view->empty() || !is_printable) {
-        return fail(ErrorKind::malformed, "the name of tensor {} is empty or not made of printable letters", names_.size());
+        return fail(ErrorKind::malformed, "the name of tensor {} is empty or not made of printable letters",
+                    names_.size());
     }
     tensor.name = *view;
     if (!names_.insert(tensor.name).second) {
@@ -126,8 +127,8 @@ Result<void> TensorReader::type(Tensor& tensor)
 Result<void> TensorReader::size(Tensor& tensor)
 {
     if (tensor.dimensions[0] % tensor.type.block != 0) {
-        return fail(ErrorKind::malformed, "tensor {} has rows of {} numbers, not a multiple of {} as {} needs", tensor.name,
-                    tensor.dimensions[0], tensor.type.block, tensor.type.name);
+        return fail(ErrorKind::malformed, "tensor {} has rows of {} numbers, not a multiple of {} as {} needs",
+                    tensor.name, tensor.dimensions[0], tensor.type.block, tensor.type.name);
     }
     auto numbers = std::optional<std::int64_t>(1);
     for (auto dimension : tensor.dimensions) {
@@ -150,12 +151,14 @@ Result<void> TensorReader::use(Tensor const& tensor) const
     auto const is_any = [&](auto... part) { return (tensor.name.contains(part) || ...); };
     auto const is_float = tensor.type.block == 1;
     auto const is_row = tensor.dimensions[1] == 1 && tensor.dimensions[2] == 1 && tensor.dimensions[3] == 1;
-    if (!is_float && (is_row || tensor.name.ends_with(".bias") || is_any("norm", "rope_f", "ssm_conv1d", "ssm_a", "ssm_d"))) {
+    if (!is_float &&
+        (is_row || tensor.name.ends_with(".bias") || is_any("norm", "rope_f", "ssm_conv1d", "ssm_a", "ssm_d"))) {
         return fail(ErrorKind::malformed, "tensor {} has type {}, for its use it must not be quantised", tensor.name,
                     tensor.type.name);
     }
     if (tensor.type.id != 0 && is_any("rope_freqs", "rope_factors", "ssm_conv1d", "ssm_a", "ssm_d", "shortconv.conv")) {
-        return fail(ErrorKind::malformed, "tensor {} has type {}, for its use it must be F32", tensor.name, tensor.type.name);
+        return fail(ErrorKind::malformed, "tensor {} has type {}, for its use it must be F32", tensor.name,
+                    tensor.type.name);
     }
     return {};
 }
@@ -163,8 +166,8 @@ Result<void> TensorReader::use(Tensor const& tensor) const
 Result<void> TensorReader::place(Tensor const& tensor)
 {
     if (tensor.offset != next_offset_) {
-        return fail(ErrorKind::malformed, "tensor {} begins at {}, it must begin at {}, behind the one before", tensor.name,
-                    tensor.offset, next_offset_);
+        return fail(ErrorKind::malformed, "tensor {} begins at {}, it must begin at {}, behind the one before",
+                    tensor.name, tensor.offset, next_offset_);
     }
     auto const end = checked_add(tensor.offset, tensor.bytes);
     auto const padded = end ? checked_add(*end, alignment_ - 1) : std::nullopt;

@@ -47,7 +47,9 @@ TEST_CASE("gguf: a right file is described")
 {
     auto builder = GgufBuilder{};
     builder.text("general.name", "tiny").number("llama.embedding_length", 64).number("llama.attention.head_count", 4);
-    builder.number("llama.block_count", 3).number("llama.attention.head_count_kv", 2).text("tokenizer.ggml.model", "llama");
+    builder.number("llama.block_count", 3)
+        .number("llama.attention.head_count_kv", 2)
+        .text("tokenizer.ggml.model", "llama");
     builder.texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>"});
     builder.tensors = {Tensor{.name = "a", .dimensions = {64, 3}, .type = 3}, Tensor{.name = "b", .dimensions = {8}, .offset = 128}};
 
@@ -68,8 +70,11 @@ TEST_CASE("gguf: the smallest whole model is accepted, and one of every kind tha
     CHECK(check(tiny_llama()));
     CHECK(check(tiny_llama().numbers("llama.attention.head_count", {2})));
     CHECK(check(tiny_llama().number("llama.expert_count", 4).number("llama.expert_used_count", 2)));
-    CHECK(check(tiny_llama().texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "<0x0A>", "", std::string(1, '\0'), "b"})));
-    CHECK(check(tiny_llama().number("general.alignment", 64).number("tokenizer.ggml.padding_token_id", 0xffffffffU)).error().text.contains("must begin at"));
+    CHECK(check(tiny_llama().texts("tokenizer.ggml.tokens",
+                                   {"<unk>", "<s>", "</s>", "<0x0A>", "", std::string(1, '\0'), "b"})));
+    CHECK(check(tiny_llama().number("general.alignment", 64).number("tokenizer.ggml.padding_token_id", 0xffffffffU))
+              .error()
+              .text.contains("must begin at"));
 }
 
 TEST_CASE("gguf: every file of the corpus of broken files is refused with its reason")
@@ -109,7 +114,8 @@ TEST_CASE("gguf: a chat template that is too long or too deep is refused")
 {
     auto const text = std::string(max_template_bytes + 1, ' ');
     CHECK(check(GgufBuilder().text("tokenizer.chat_template", text)).error().kind == ErrorKind::too_large);
-    CHECK(check(GgufBuilder().text("tokenizer.chat_template", std::string(max_template_signs + 1, '-'))).error().kind == ErrorKind::too_large);
+    CHECK(check(GgufBuilder().text("tokenizer.chat_template", std::string(max_template_signs + 1, '-'))).error().kind ==
+          ErrorKind::too_large);
     CHECK(check(GgufBuilder().text("tokenizer.chat_template", std::string(max_template_signs, '-'))));
 }
 

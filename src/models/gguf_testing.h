@@ -65,7 +65,10 @@ public:
     /// These replace what has the same key.
     GgufBuilder& text(std::string const& key, std::string_view value) { return set(key, 8, text_bytes(value)); }
     GgufBuilder& number(std::string const& key, std::uint32_t value) { return set(key, 4, bytes_of(value)); }
-    GgufBuilder& real(std::string const& key, float value) { return set(key, 6, bytes_of(std::bit_cast<std::uint32_t>(value))); }
+    GgufBuilder& real(std::string const& key, float value)
+    {
+        return set(key, 6, bytes_of(std::bit_cast<std::uint32_t>(value)));
+    }
     GgufBuilder& flag(std::string const& key, bool value) { return set(key, 7, Bytes{std::byte{value}}); }
     GgufBuilder& array(std::string const& key, std::uint32_t type, std::uint64_t count, ByteView elements = {})
     {
@@ -171,12 +174,15 @@ inline void lay_out(GgufBuilder& builder)
 inline GgufBuilder tiny_llama()
 {
     auto builder = GgufBuilder{};
-    builder.number("llama.embedding_length", 8).number("llama.attention.head_count", 2).number("llama.feed_forward_length", 8);
+    builder.number("llama.embedding_length", 8)
+        .number("llama.attention.head_count", 2)
+        .number("llama.feed_forward_length", 8);
     builder.real("llama.attention.layer_norm_rms_epsilon", 1e-5F).text("tokenizer.ggml.model", "llama");
     builder.texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "<0x0A>", "a", "b", "ab"});
     builder.numbers("tokenizer.ggml.scores", std::vector<std::uint32_t>(7), 6);
     builder.numbers("tokenizer.ggml.token_type", {2, 3, 3, 6, 1, 1, 1}, 5);
-    builder.tensors = {{.name = "token_embd.weight", .dimensions = {8, 7}}, {.name = "output_norm.weight", .dimensions = {8}}};
+    builder.tensors = {{.name = "token_embd.weight", .dimensions = {8, 7}},
+                       {.name = "output_norm.weight", .dimensions = {8}}};
     for (auto const* row : {"attn_norm", "ffn_norm"}) {
         builder.tensors.push_back({.name = fmt::format("blk.0.{}.weight", row), .dimensions = {8}});
     }
