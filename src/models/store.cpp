@@ -24,6 +24,16 @@ std::string_view without_scheme(std::string_view digest)
 
 static_assert(piece_bytes % chunk_bytes == 0);
 
+/// A GGUF file that an engine can run: a vocabulary alone is none.
+Result<GgufSummary> check_model(File const& file)
+{
+    auto summary = check_gguf(file);
+    if (summary && summary->tensors == 0) {
+        return fail(ErrorKind::malformed, "the file holds a vocabulary and no model");
+    }
+    return summary;
+}
+
 /// Hashes a file step by step, writing what it reads to `copy` if there is one.
 struct Reading {
     std::shared_ptr<File const> file;
@@ -237,12 +247,9 @@ Task<Result<Model>> Store::import_file(std::filesystem::path file, std::string n
     auto reading = std::make_shared<Reading>();
     reading->file = std::move(*opened);
     auto const size = reading->file->size();
-    auto summary = co_await run_on_pool(env_, [source = reading->file] { return check_gguf(*source); });
+    auto summary = co_await run_on_pool(env_, [source = reading->file] { return check_model(*source); });
     if (!summary) {
         co_return fail(summary.error().kind, "{} cannot be used: {}", file.filename().string(), summary.error().text);
-    }
-    if (summary->tensors == 0) {
-        co_return fail(ErrorKind::malformed, "{} holds a vocabulary and no model", file.filename().string());
     }
 
     auto random = env_.random("models").bytes(16);
@@ -300,7 +307,7 @@ Task<Result<Model>> Store::finish(std::unique_ptr<Partial> partial, std::string 
         co_return std::unexpected(opened ? synced.error() : opened.error());
     }
     auto const file = std::shared_ptr<File const>(std::move(*opened));
-    auto summary = pieces ? co_await run_on_pool(env_, [file] { return check_gguf(*file); })
+    auto summary = pieces ? co_await run_on_pool(env_, [file] { return check_model(*file); })
                           : Result<GgufSummary>(std::unexpected(pieces.error()));
     if (!summary) {
         if (summary.error().kind != ErrorKind::io) {
