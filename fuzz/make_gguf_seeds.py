@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 U32, I32, F32, BOOL, TEXT, ARRAY = 4, 5, 6, 7, 8, 9
 SIZES = {0: "B", 1: "b", 2: "H", 3: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", 10: "Q", 11: "q", 12: "d"}
 TYPES = {"u8": 0, "u32": U32, "i32": I32, "f32": F32, "bool": BOOL, "str": TEXT, "arr": ARRAY, "u64": 10}
-WIDTH, LAYERS, MAX_ROUNDS, MAX_BYTES = 16, 2, 400, 32 * 1024
+WIDTH, LAYERS, MAX_ROUNDS, MAX_BYTES = 16, 2, 400, 64 * 1024
 TOKENS = ["<unk>", "<s>", "</s>", "<0x0A>", "a", "b", "ab", "[MASK]"]
 
 # Where the first guess, 8, will not do.
@@ -36,9 +36,14 @@ KEYS = {
 PER_ARCHITECTURE = {
     "lfm2": {"attention.head_count_kv": [0, 2]}, "lfm2moe": {"attention.head_count_kv": [0, 2]},
     "granitehybrid": {"attention.head_count_kv": [0, 2]}, "nemotron_h": {"attention.head_count_kv": [0, 2], "feed_forward_length": [0, 0]},
-    "deepseek2": {"attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 8, "attention.key_length_mla": 16, "attention.q_lora_rank": 0},
-    "gemma-embedding": {"block_count": 6}, "falcon": {"attention.head_count_kv": 1},
+    "deepseek2": {"rope.dimension_count": 8, "attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 8, "attention.key_length_mla": 16, "attention.q_lora_rank": 0},
+    "gemma-embedding": {"block_count": 6}, "llama4": {"block_count": 4},
+    "dots1": {"expert_gating_func": 1}, "minimax-m2": {"expert_gating_func": 1},
+    "qwen2vl": {"rope.dimension_sections": [2, 1, 1, 0]}, "qwen3vl": {"rope.dimension_sections": [2, 1, 1, 0]},
+    "qwen3vlmoe": {"rope.dimension_sections": [2, 1, 1, 0]}, "qwen35": {"rope.dimension_sections": [2, 1, 1, 0]},
+    "qwen35moe": {"rope.dimension_sections": [2, 1, 1, 0]}, "falcon": {"attention.head_count_kv": 1},
 }
+SHAPES = {}  # of tensors that were asked for, as a first guess for the next architecture
 
 
 class Model:
@@ -116,11 +121,11 @@ def improve(model: Model, log: str):
         shape = [int(number) for number in found[2].split(",")]
         if model.tensors.get(found[1]) == shape or 0 in shape:
             return f"{found[1]} of shape {shape}"
-        model.tensors[found[1]] = shape
+        model.tensors[found[1]] = SHAPES[re.sub(r"\d+", "", found[1])] = shape
     elif found := re.search(r"(?:missing )?tensor '([^']+)'(?: not found)?", log):
         if found[1] in model.tensors:
             return log[-300:]
-        model.tensors[found[1]] = [1]
+        model.tensors[found[1]] = SHAPES.get(re.sub(r"\d+", "", found[1]), [1])
     else:
         return log[-600:]
     return ""

@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include "models/gguf.h"
 #include "models/gguf_rules.h"
 
@@ -9,6 +11,7 @@ enum class Kind {
     attention,  // heads in every layer
     experts,    // the same, and layers of experts
     mixed,      // layers without attention among others
+    mixed_experts,
 };
 
 struct Architecture {
@@ -93,13 +96,13 @@ constexpr auto architectures = std::array{
     Architecture{"falcon-h1", Kind::mixed},
     Architecture{"granitehybrid", Kind::mixed},
     Architecture{"lfm2", Kind::mixed},
-    Architecture{"lfm2moe", Kind::mixed},
+    Architecture{"lfm2moe", Kind::mixed_experts},
     Architecture{"mamba", Kind::mixed},
     Architecture{"mamba2", Kind::mixed},
     Architecture{"nemotron_h", Kind::mixed},
     Architecture{"qwen35", Kind::mixed},
-    Architecture{"qwen35moe", Kind::mixed},
-    Architecture{"qwen3next", Kind::mixed},
+    Architecture{"qwen35moe", Kind::mixed_experts},
+    Architecture{"qwen3next", Kind::mixed_experts},
 };
 
 struct Range {
@@ -145,7 +148,7 @@ constexpr auto ranges = std::array{
     Range{"expert_group_count", 0, max_experts},
     Range{"expert_group_used_count", 0, max_experts},
     Range{"expert_feed_forward_length", 0, max_width * 16},
-    Range{"expert_gating_func", 0, 4},
+    Range{"expert_gating_func", 1, 4},
     Range{"interleave_moe_layer_step", 0, max_layers},
     Range{"moe_every_n_layers", 0, max_layers},
     Range{"leading_dense_block_count", 0, max_layers},
@@ -225,8 +228,9 @@ Result<void> Numbers::layers_and_heads(Kind kind) const
     if (one("nextn_predict_layers").value_or(0) >= *layers) {
         return fail(ErrorKind::malformed, "all {} layers are for predicting ahead", *layers);
     }
+    auto const is_mixed = kind == Kind::mixed || kind == Kind::mixed_experts;
     auto const without = std::ranges::count(heads, 0) + std::ranges::count(shared, 0) > 0;
-    if (kind != Kind::mixed && (heads.empty() || without)) {
+    if (!is_mixed && (heads.empty() || without)) {
         return fail(ErrorKind::malformed, "the model has layers without attention heads, which {} cannot have", name_);
     }
     for (auto const* list : {&heads, &shared}) {
@@ -258,6 +262,11 @@ Result<void> Numbers::head_sizes() const
     auto const sizes = std::array{
         std::pair{"rope.dimension_count", full},
         std::pair{"rope.dimension_count_swa", one("attention.key_length_swa").value_or(full)}};
+    auto const sections = per_layer("rope.dimension_sections");
+    auto const sum = std::accumulate(sections.begin(), sections.end(), std::int64_t{0});
+    if (!sections.empty() && (std::ranges::min(sections) < 0 || sum < 1 || sum > full)) {
+        return fail(ErrorKind::malformed, "{} has a sum of {}, a head has {} numbers", key("rope.dimension_sections"), sum, full);
+    }
     for (auto const& [name, size] : sizes) {
         auto const turned = one(name).value_or(0);
         if (turned % 2 != 0 || turned > size) {
@@ -273,11 +282,12 @@ Result<void> Numbers::experts(Kind kind) const
     auto const used = per_layer("expert_used_count");
     auto const most = used.empty() ? 0 : std::ranges::max(used);
     auto const groups = one("expert_group_count").value_or(0);
+    auto const needs_experts = kind == Kind::experts || kind == Kind::mixed_experts;
     auto const groups_used = one("expert_group_used_count").value_or(0);
-    if ((kind == Kind::experts && count == 0) || most > count || (count > 0 && most == 0)) {
+    if ((needs_experts && count == 0) || most > count || (count > 0 && most == 0)) {
         return fail(ErrorKind::malformed, "the model uses {} of its {} experts", most, count);
     }
-    if (kind == Kind::experts && std::ranges::count(used, 0) > 0) {
+    if (needs_experts && std::ranges::count(used, 0) > 0) {
         return fail(ErrorKind::malformed, "the model has layers that use none of its {} experts", count);
     }
     auto const divides = groups <= 1 || (count % groups == 0 && groups_used > 0 && groups_used < groups);
@@ -308,6 +318,22 @@ Result<void> Numbers::of_this_architecture() const
     }
     if (name_ == "gemma-embedding" && one("block_count").value_or(0) < 6) {
         return fail(ErrorKind::malformed, "{} must be 6 or more, every sixth layer sees all", key("block_count"));
+    }
+    if (name_ == "llama4" && one("block_count").value_or(0) < 4) {
+        return fail(ErrorKind::malformed, "{} must be 4 or more, every fourth layer sees all", key("block_count"));
+    }
+    if ((name_ == "dots1" || name_ == "minimax-m2") && !one("expert_gating_func")) {
+        return fail(ErrorKind::malformed, "the file does not say how experts are chosen: {}", key("expert_gating_func"));
+    }
+    auto const heads = per_layer("attention.head_count");
+    auto const full = one("attention.key_length").value_or(heads.empty() || heads.front() == 0 ? 0 : width / heads.front());
+    auto const compressed = one("attention.key_length_mla").value_or(0);
+    if ((compressed == 0) != (one("attention.value_length_mla").value_or(0) == 0)) {
+        return fail(ErrorKind::malformed, "the model has compressed keys without values, or values without keys");
+    }
+    if (auto const turned = one("rope.dimension_count").value_or(full);
+        name_ == "deepseek2" && turned >= (compressed > 0 ? compressed : full)) {
+        return fail(ErrorKind::malformed, "{} is {}, no part of a head is left unturned", key("rope.dimension_count"), turned);
     }
     if (name_ == "granitehybrid" && one("ssm.inner_size").value_or(0) != 2 * width) {
         return fail(ErrorKind::malformed, "{} must be twice the width {}", key("ssm.inner_size"), width);
