@@ -36,7 +36,7 @@ KEYS = {
 PER_ARCHITECTURE = {
     "lfm2": {"attention.head_count_kv": [0, 2]}, "lfm2moe": {"attention.head_count_kv": [0, 2]},
     "granitehybrid": {"attention.head_count_kv": [0, 2]}, "nemotron_h": {"attention.head_count_kv": [0, 2], "feed_forward_length": [0, 0]},
-    "deepseek2": {"rope.dimension_count": 8, "attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 8, "attention.key_length_mla": 16, "attention.q_lora_rank": 0},
+    "deepseek2": {"rope.dimension_count": 8, "attention.head_count_kv": 1, "attention.key_length": 16, "attention.value_length": 8, "attention.key_length_mla": 16, "attention.value_length_mla": 8, "attention.q_lora_rank": 0},
     "gemma-embedding": {"block_count": 6}, "llama4": {"block_count": 4},
     "dots1": {"expert_gating_func": 1}, "minimax-m2": {"expert_gating_func": 1},
     "qwen2vl": {"rope.dimension_sections": [2, 1, 1, 0]}, "qwen3vl": {"rope.dimension_sections": [2, 1, 1, 0]},
