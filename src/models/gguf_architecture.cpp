@@ -265,7 +265,8 @@ Result<void> Numbers::head_sizes() const
     auto const sections = per_layer("rope.dimension_sections");
     auto const sum = std::accumulate(sections.begin(), sections.end(), std::int64_t{0});
     if (!sections.empty() && (std::ranges::min(sections) < 0 || sum < 1 || sum > full)) {
-        return fail(ErrorKind::malformed, "{} has a sum of {}, a head has {} numbers", key("rope.dimension_sections"), sum, full);
+        return fail(ErrorKind::malformed, "{} has a sum of {}, a head has {} numbers", key("rope.dimension_sections"),
+                    sum, full);
     }
     for (auto const& [name, size] : sizes) {
         auto const turned = one(name).value_or(0);
@@ -323,17 +324,20 @@ Result<void> Numbers::of_this_architecture() const
         return fail(ErrorKind::malformed, "{} must be 4 or more, every fourth layer sees all", key("block_count"));
     }
     if ((name_ == "dots1" || name_ == "minimax-m2") && !one("expert_gating_func")) {
-        return fail(ErrorKind::malformed, "the file does not say how experts are chosen: {}", key("expert_gating_func"));
+        return fail(ErrorKind::malformed, "the file does not say how experts are chosen: {}",
+                    key("expert_gating_func"));
     }
     auto const heads = per_layer("attention.head_count");
-    auto const full = one("attention.key_length").value_or(heads.empty() || heads.front() == 0 ? 0 : width / heads.front());
+    auto const full =
+        one("attention.key_length").value_or(heads.empty() || heads.front() == 0 ? 0 : width / heads.front());
     auto const compressed = one("attention.key_length_mla").value_or(0);
     if ((compressed == 0) != (one("attention.value_length_mla").value_or(0) == 0)) {
         return fail(ErrorKind::malformed, "the model has compressed keys without values, or values without keys");
     }
     if (auto const turned = one("rope.dimension_count").value_or(full);
         name_ == "deepseek2" && turned >= (compressed > 0 ? compressed : full)) {
-        return fail(ErrorKind::malformed, "{} is {}, no part of a head is left unturned", key("rope.dimension_count"), turned);
+        return fail(ErrorKind::malformed, "{} is {}, no part of a head is left unturned", key("rope.dimension_count"),
+                    turned);
     }
     if (name_ == "granitehybrid" && one("ssm.inner_size").value_or(0) != 2 * width) {
         return fail(ErrorKind::malformed, "{} must be twice the width {}", key("ssm.inner_size"), width);

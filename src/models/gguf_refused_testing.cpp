@@ -154,11 +154,14 @@ void layers(Collection& all)
     all.add("rope.odd", "must be even", [](auto& file) { file.number("llama.rope.dimension_count", 3); });
     all.add("rope.wider-than-head", "must be even", [](auto& file) { file.number("llama.rope.dimension_count", 64); });
     all.add("rope.whole-head", "unturned", [](auto& file) {
-        file.text("general.architecture", "deepseek2").number("deepseek2.context_length", 64).number("deepseek2.block_count", 1);
+        file.text("general.architecture", "deepseek2")
+            .number("deepseek2.context_length", 64)
+            .number("deepseek2.block_count", 1);
         file.number("deepseek2.embedding_length", 8).number("deepseek2.attention.head_count", 2);
         file.number("deepseek2.expert_count", 2).number("deepseek2.expert_used_count", 1);
     });
-    all.add("rope.sections", "has a sum of", [](auto& file) { file.numbers("llama.rope.dimension_sections", {8, 8, 8, 0}, 5); });
+    all.add("rope.sections", "has a sum of",
+            [](auto& file) { file.numbers("llama.rope.dimension_sections", {8, 8, 8, 0}, 5); });
     all.add("rope.unknown-scaling", "which does not exist",
             [](auto& file) { file.text("llama.rope.scaling.type", "more"); });
     all.add("pooling.unknown", "pooling_type", [](auto& file) { file.number("llama.pooling_type", 5); });

@@ -99,7 +99,8 @@ TEST_CASE("model store: a vocabulary without weights is refused as what it is")
 
     auto const result = device.import_file("/home/vocabulary.gguf");
 
-    CHECK(result.error() == Error{ErrorKind::malformed, "vocabulary.gguf cannot be used: the file holds a vocabulary and no model"});
+    CHECK(result.error() ==
+          Error{ErrorKind::malformed, "vocabulary.gguf cannot be used: the file holds a vocabulary and no model"});
 }
 
 TEST_CASE("model store: names are unique and usable, equal bytes are kept once")
