@@ -151,6 +151,8 @@ void layers(Collection& all)
     all.add("heads.of-other-layers", "head counts",
             [](auto& file) { file.numbers("llama.attention.head_count", {2, 2, 2}); });
     all.add("heads.key-length-zero", "key_length", [](auto& file) { file.number("llama.attention.key_length", 0); });
+    all.add("heads.compressed-keys-alone", "without values",
+            [](auto& file) { file.number("llama.attention.key_length_mla", 8); });
     all.add("rope.odd", "must be even", [](auto& file) { file.number("llama.rope.dimension_count", 3); });
     all.add("rope.wider-than-head", "must be even", [](auto& file) { file.number("llama.rope.dimension_count", 64); });
     all.add("rope.whole-head", "unturned", [](auto& file) {
