@@ -36,6 +36,14 @@ struct RemoveOptions {
     bool yes = false;
 };
 
+struct ConnectOptions {
+    std::string tool;
+    std::string model;
+    bool print = false;
+    bool write = false;
+    bool undo = false;
+};
+
 Task<Outcome<>> overview(Context& context);
 Task<Outcome<>> show_status(Context& context);
 Task<Outcome<>> bring_up(Context& context, UpOptions options);
@@ -49,6 +57,7 @@ Task<Outcome<>> list_devices(Context& context);
 Task<Outcome<>> list_models(Context& context);
 Task<Outcome<>> import_model(Context& context, ImportOptions options);
 Task<Outcome<>> remove_model(Context& context, RemoveOptions options);
+Task<Outcome<>> connect_tool(Context& context, ConnectOptions options);
 Task<Outcome<>> doctor(Context& context);
 Task<Outcome<>> show_version(Context& context);
 

@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "commands.h"
+#include "connect_tools.h"
 
 namespace plexus::cli {
 
@@ -100,6 +101,7 @@ private:
     void add_talking_commands();
     void add_mesh_commands();
     void add_model_commands();
+    void add_connect_command();
     void add_help();
     std::optional<Outcome<>> help();
     void print_help(CLI::App& of);
@@ -113,6 +115,7 @@ private:
     InviteOptions invite_;
     ImportOptions import_;
     RemoveOptions remove_;
+    ConnectOptions connect_;
     std::string link_;
     std::vector<std::string> topic_;
     bool wants_help_ = false;
@@ -129,6 +132,7 @@ CommandLine::CommandLine()
     add_talking_commands();
     add_mesh_commands();
     add_model_commands();
+    add_connect_command();
     add_help();
 }
 
@@ -221,6 +225,25 @@ void CommandLine::add_model_commands()
                                [this](Context& context) { return remove_model(context, remove_); });
     removing->add_option("name", remove_.name, "Name or digest")->required();
     removing->add_flag("-y,--yes", remove_.yes, "Do not ask");
+}
+
+void CommandLine::add_connect_command()
+{
+    auto* const connecting = add(
+        app_, "connect", "Tell another program of yours to use this device",
+        {"plexus connect codex", "plexus connect opencode --write", "plexus connect opencode --undo"},
+        [this](Context& context) { return connect_tool(context, connect_); });
+    auto names = std::vector<std::string>{};
+    for (auto const& tool : connectable_tools()) {
+        names.emplace_back(tool.name);
+    }
+    connecting->add_option("tool", connect_.tool, "The program")->required()->check(CLI::IsMember(names));
+    connecting->add_option("-m,--model", connect_.model, "The model to begin with");
+    auto* const way = connecting->add_option_group("way");
+    way->add_flag("--print", connect_.print, "Show what would be written; the default");
+    way->add_flag("--write", connect_.write, "Write it");
+    way->add_flag("--undo", connect_.undo, "Take it out again");
+    way->require_option(0, 1);
 }
 
 void CommandLine::add_help()
