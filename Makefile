@@ -29,7 +29,7 @@ setup: ## install what building needs (Debian packages)
 	@tools/setup
 
 build: setup ## build the dev preset without running anything
-	@tools/fetch && tools/build-llama && tools/build dev
+	@tools/fetch && tools/embedding-model && tools/build-llama && tools/build dev
 
 clean: ## remove the build folder; the cache with llama.cpp and models stays
 	@rm -rf build
