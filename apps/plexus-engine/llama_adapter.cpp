@@ -4,6 +4,7 @@
 #include "common.h"
 #include "llama.h"
 #include "log.h"
+#include "request_rules.h"
 #include "server-common.h"
 #include "server-context.h"
 
@@ -13,6 +14,9 @@ namespace {
 
 constexpr auto default_context = 4096;
 constexpr auto default_slots = 4;
+constexpr auto same_conversation =
+    0.5F;  // share of a prompt that a slot must hold to be chosen for it; else the oldest
+constexpr auto batch_tokens = 256;  // of prompts, computed in one step; a request that is cancelled ends after it
 
 json to_ready(server_context_meta const& meta, common_params const& params)
 {
@@ -26,48 +30,12 @@ json to_ready(server_context_meta const& meta, common_params const& params)
             {"hears", meta.has_inp_audio}};
 }
 
-/// The prompts of a completion or embeddings body: a text, tokens, or a list of those.
-std::vector<json> prompts_of(json const& body)
+LlamaAdapter::Answer refusal(json const& error)
 {
-    auto const& prompt = body.contains("prompt") ? body.at("prompt") : body.at("input");
-    if (!prompt.is_array() || json_is_array_and_contains_numbers(prompt)) {
-        return {prompt};
-    }
-    auto prompts = std::vector<json>{};
-    for (auto const& each : prompt) {
-        prompts.push_back(each);
-    }
-    return prompts;
-}
-
-using Handler = server_http_context::handler_t;
-
-/// The tokens that llama.cpp finds in a prompt of a body without messages.
-std::size_t count_tokens(Handler const& tokenize, server_http_req const& request, json const& prompt)
-{
-    auto const body = json{{"content", prompt}, {"add_special", true}}.dump();
-    auto const asked = server_http_req{{}, {}, "/tokenize", "", body, {}, request.should_stop};
-    return json::parse(tokenize(asked)->data).at("tokens").size();
-}
-
-/// Answers how long the longest prompt of a body is, and how much fits.
-Handler count_handler(server_routes const& routes, int context)
-{
-    return [chat = routes.post_chat_completions_tok, tokenize = routes.post_tokenize,
-            context](server_http_req const& request) -> server_http_res_ptr {
-        auto const body = json::parse(request.body);
-        auto tokens = std::size_t{0};
-        if (body.contains("messages")) {
-            tokens = json::parse(chat(request)->data).at("input_tokens").get<std::size_t>();
-        } else {
-            for (auto const& prompt : prompts_of(body)) {
-                tokens = std::max(tokens, count_tokens(tokenize, request, prompt));
-            }
-        }
-        auto answer = std::make_unique<server_http_res>();
-        answer->data = json{{"tokens", tokens}, {"context", context}}.dump();
-        return answer;
-    };
+    return {.status = json_value(error, "code", 500),
+            .body = safe_json_to_str({{"error", error}}),
+            .next = {},
+            .owner = {}};
 }
 
 }  // namespace
@@ -76,6 +44,7 @@ struct LlamaAdapter::State {
     common_params params;
     server_context context;
     std::unique_ptr<server_routes> routes;
+    std::unique_ptr<RequestRules> rules;
     std::map<std::string, server_http_context::handler_t> handlers;
 };
 
@@ -92,6 +61,12 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         params.cpuparams.n_threads = wanted.value("threads", -1);
         params.cpuparams_batch.n_threads = wanted.value("threads", -1);
         params.n_gpu_layers = wanted.value("gpu_layers", -1);
+        params.embedding = wanted.value("embedding", false);
+        if (params.embedding) {  // an input is computed in one step, without a cache
+            params.n_batch = params.n_ubatch = wanted.value("context", default_context);
+        } else {
+            params.n_batch = params.n_ubatch = batch_tokens;
+        }
     } catch (std::exception const& error) {
         return fail(ErrorKind::malformed, "the load parameters are not understood: {}", error.what());
     }
@@ -99,6 +74,7 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     params.model_alias = {"model"};
     params.use_jinja = true;
     params.cache_ram_mib = 0;
+    params.slot_prompt_similarity = same_conversation;
     params.fit_params = false;
     params.endpoint_metrics = true;
     common_init();
@@ -118,6 +94,11 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     state_->routes = std::make_unique<server_routes>(params, state_->context);
     auto& routes = *state_->routes;
     routes.update_meta(state_->context);
+    auto const meta = state_->context.get_meta();
+    // For the routes alone, which look here again: how much of an infill prompt they take, and whether they rerank.
+    params.n_batch = meta.slot_n_ctx / 2;
+    params.pooling_type = meta.pooling_type;
+    state_->rules = std::make_unique<RequestRules>(routes, meta, params.n_batch);
     state_->handlers = {
         {"/v1/chat/completions", routes.post_chat_completions},
         {"/v1/completions", routes.post_completions_oai},
@@ -125,9 +106,9 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         {"/v1/embeddings", routes.post_embeddings_oai},
         {"/v1/rerank", routes.post_rerank},
         {"/v1/audio/transcriptions", routes.post_transcriptions_oai},
-        {"/count", count_handler(routes, state_->context.get_meta().slot_n_ctx)},
+        {"/count", [rules = state_->rules.get()](server_http_req const& request) { return rules->count(request); }},
     };
-    return to_ready(state_->context.get_meta(), params).dump();
+    return to_ready(meta, params).dump();
 }
 
 void LlamaAdapter::run()
@@ -150,29 +131,35 @@ LlamaAdapter::Answer LlamaAdapter::handle(std::string const& route, std::string 
     auto error = ERROR_TYPE_SERVER;
     auto message = std::string("unknown error");
     try {
-        auto request = std::make_shared<server_http_req>(
-            server_http_req{{}, {}, route, "", std::move(body), {}, should_stop});
-        auto response = std::shared_ptr<server_http_res>(handler->second(*request));
+        auto const request = state_->rules->admit(route, std::move(body), should_stop);
+        auto const response = std::shared_ptr<server_http_res>(handler->second(*request));
         auto answer = Answer{.status = response->status, .body = {}, .next = {}, .owner = {}};
         if (response->is_stream()) {
-            answer.next = [response, request](std::string& part) { return response->next(part); };
+            answer.next = [response, request](std::string& part) {
+                auto const more = response->next(part);
+                if (RequestRules::is_progress(part)) {
+                    part.clear();
+                }
+                return more;
+            };
+        } else if (response->status == 200) {
+            answer.body = std::move(response->data);
         } else {
-            answer.body = response->data;
+            answer = refusal(state_->rules->with_both_numbers(json::parse(response->data).at("error")));
         }
         answer.owner = std::make_shared<std::pair<decltype(request), decltype(response)>>(request, response);
         return answer;
     } catch (std::bad_alloc const& exception) {
+        message = exception.what();
+    } catch (std::length_error const& exception) {
+        error = ERROR_TYPE_EXCEED_CONTEXT_SIZE;
         message = exception.what();
     } catch (std::exception const& exception) {
         // Thrown before anything was computed: the request cannot be read, or not be put into the model's template.
         error = ERROR_TYPE_INVALID_REQUEST;
         message = exception.what();
     }
-    auto const description = format_error_response(message, error);
-    return {.status = json_value(description, "code", 500),
-            .body = safe_json_to_str({{"error", description}}),
-            .next = {},
-            .owner = {}};
+    return refusal(format_error_response(message, error));
 }
 
 }  // namespace plexus::engine

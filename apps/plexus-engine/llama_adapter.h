@@ -8,7 +8,7 @@
 
 namespace plexus::engine {
 
-/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp alone.
+/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp and request_rules alone.
 class LlamaAdapter {
 public:
     struct Answer {

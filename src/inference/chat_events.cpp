@@ -52,7 +52,7 @@ Error error_from(boost::json::object const& error, std::uint32_t status)
     auto message = printable_utf8(text("message"), max_error_text);
     auto const type = text("type");
     auto const kind = kind_of(code != 0 ? code : status, type);
-    if (kind == ErrorKind::too_large) {
+    if (kind == ErrorKind::too_large && error.contains("n_prompt_tokens")) {
         message = fmt::format("the prompt has {} tokens, the context holds {}",
                               count(error, "n_prompt_tokens"), count(error, "n_ctx"));
     }
@@ -123,8 +123,8 @@ void read_timings(std::string_view chunk, Timings& timings)
         return;
     }
     if (auto const* usage = child(*object, "usage")) {
-        timings.prompt_tokens = count(*usage, "prompt_tokens");
-        timings.completion_tokens = count(*usage, "completion_tokens");
+        timings.prompt_tokens = std::max(timings.prompt_tokens, count(*usage, "prompt_tokens"));
+        timings.completion_tokens += count(*usage, "completion_tokens");  // told once for each choice
     }
     if (auto const* measured = child(*object, "timings")) {
         timings.prefill_per_second = number(*measured, "prompt_per_second");

@@ -44,7 +44,7 @@ private:
     Task<> serve(ModelDigest model, std::shared_ptr<Entry> entry, std::shared_ptr<EngineProcess> engine);
     void engine_changed(ModelDigest const& model);
     void arm_idle_timer(ModelDigest const& model, Entry& entry);
-    std::string parameters() const;
+    std::string parameters(ModelDigest const& model) const;
 
     Env& env_;
     ModelSource& source_;
@@ -56,10 +56,13 @@ private:
     TaskScope tasks_;
 };
 
-std::string Pool::parameters() const
+std::string Pool::parameters(ModelDigest const& model) const
 {
-    return fmt::format(R"({{"context":{},"slots":{},"threads":{}}})", options_.context, options_.slots,
-                       options_.threads);
+    auto const traits = source_.traits(model);
+    auto const is_limited = traits.gives_vectors && traits.max_context > 0;
+    auto const context = is_limited ? std::min(options_.context, traits.max_context) : options_.context;
+    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{}}})", context, options_.slots,
+                       options_.threads, traits.gives_vectors);
 }
 
 Task<Result<std::unique_ptr<Generation>>> Pool::start(ModelDigest model, TaskKind kind, std::string body,
@@ -144,7 +147,7 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
     auto engine = std::make_shared<EngineProcess>(env_, std::move(*process), [this, model] { engine_changed(model); });
     tasks_.spawn("engine", serve(model, entry, engine));
     auto const deadline = env_.deadline_in(options_.load_limit);
-    auto const loaded = co_await engine->load(parameters(), deadline);
+    auto const loaded = co_await engine->load(parameters(model), deadline);
     if (!loaded) {
         engine->end();
         co_return std::unexpected(loaded.error());

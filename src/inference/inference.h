@@ -44,12 +44,19 @@ struct LoadedModel {
     std::uint32_t context = 0;
 };
 
+/// What an engine must know of a model before it loads it.
+struct ModelTraits {
+    bool gives_vectors = false;  ///< embeds or reranks: whole inputs in one step, no text
+    std::uint32_t max_context = 0;  ///< tokens that the model was made for; 0: not known
+};
+
 /// Where model bytes come from: the store, which gives them open and verified.
 class ModelSource {
 public:
     virtual ~ModelSource() = default;
     /// Errors: `not_found`, `malformed` when the bytes no longer match the digest, `io`.
     virtual Task<Result<std::shared_ptr<File const>>> open(ModelDigest model) = 0;
+    virtual ModelTraits traits(ModelDigest const&) const { return {}; }
 };
 
 /// How engines are run.

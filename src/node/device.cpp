@@ -165,6 +165,17 @@ Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest mo
     co_return file;
 }
 
+inference::ModelTraits Device::traits(inference::ModelDigest const& digest) const
+{
+    auto const* model = store_->find(digest.text());
+    if (model == nullptr) {
+        return {};
+    }
+    auto const context = std::min<std::uint64_t>(model->summary.context_length,
+                                                 std::numeric_limits<std::uint32_t>::max());
+    return {.gives_vectors = model->summary.is_embedding, .max_context = static_cast<std::uint32_t>(context)};
+}
+
 void Device::forget_removed()
 {
     for (auto const& entry : catalog_->entries()) {

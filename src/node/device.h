@@ -52,6 +52,7 @@ private:
     Device(Env& env, DeviceOptions options);
 
     Task<Result<std::shared_ptr<File const>>> open(inference::ModelDigest model) override;
+    inference::ModelTraits traits(inference::ModelDigest const& model) const override;
     void connect_parts();
     Result<void> listen();
     Result<void> listen_on(std::uint16_t port);

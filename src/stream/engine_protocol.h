@@ -12,7 +12,7 @@ namespace plexus::stream {
 /// Both ends are of one build: there is no version negotiation.
 enum class EngineFrameType : std::uint8_t {
     // to the engine
-    load = 1,      ///< JSON: context, slots, threads
+    load = 1,      ///< JSON: context, slots, threads, embedding
     request = 2,   ///< route, newline, JSON body
     cancel = 3,
     ping = 4,

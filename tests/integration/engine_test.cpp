@@ -91,16 +91,6 @@ struct Device {
         }
     }
 
-    /// All parts of an answer, a line each.
-    Task<Result<std::string>> ask(TaskKind kind, std::string body)
-    {
-        auto const answer = co_await inference->start({}, kind, std::move(body), {});
-        if (!answer) {
-            co_return std::unexpected(answer.error());
-        }
-        co_return co_await answer_text(**answer);
-    }
-
     /// Why the engine does not start.
     std::string refusal()
     {
@@ -195,30 +185,4 @@ TEST_CASE("sandbox: an engine gets no more memory than it may have, and ends as 
 {
     auto device = Device(48ULL << 20);
     CHECK_FALSE(device.refusal().empty());
-}
-
-TEST_CASE("engine: every kind of task is answered, or refused in the words of llama.cpp")
-{
-    auto device = Device{};
-    auto task = [&]() -> Task<> {
-        auto const completion = co_await device.ask(TaskKind::completion,
-                                                    R"({"prompt":"The sky is","max_tokens":8,"stream":true})");
-        REQUIRE(completion);
-        CHECK(completion->contains("text_completion"));
-
-        auto const chat = co_await device.ask(TaskKind::tokenize, question);
-        REQUIRE(chat);
-        CHECK(chat->starts_with(R"({"tokens":)"));
-        CHECK(chat->contains(R"("context":2048)"));
-
-        auto const embeddings = co_await device.ask(TaskKind::embeddings, R"({"input":"a"})");
-        REQUIRE_FALSE(embeddings);
-        CHECK(embeddings.error().kind == ErrorKind::malformed);
-        CHECK(embeddings.error().text.contains("does not support embeddings"));
-
-        auto const rerank = co_await device.ask(TaskKind::rerank, R"({"query":"a","documents":["b"]})");
-        REQUIRE_FALSE(rerank);
-        CHECK(rerank.error().text.contains("does not support reranking"));
-    };
-    device.run(task());
 }
