@@ -56,9 +56,16 @@ constexpr auto route_table = std::array{
     RouteEntry{"GET", "/api/blobs/", find_ollama_blob},
     RouteEntry{"POST", "/api/blobs/", upload_ollama_blob},
     RouteEntry{"POST", "/v1/completions", complete_text},
+    RouteEntry{"POST", "/v1/responses", create_response},
+    RouteEntry{"POST", "/v1/responses/input_tokens", count_input_tokens},
+    RouteEntry{"POST", "/v1/responses/compact", compact_response},
+    RouteEntry{"POST", "/v1/responses/", cancel_response},
+    RouteEntry{"GET", "/v1/responses/", show_response},
+    RouteEntry{"DELETE", "/v1/responses/", delete_response},
     RouteEntry{"POST", "/v1/embeddings", embed},
     RouteEntry{"POST", "/v1/rerank", rerank},
     RouteEntry{"POST", "/v1/audio/transcriptions", transcribe},
+    RouteEntry{"GET", "/api/v1/openapi.json", show_openapi},
     RouteEntry{"GET", "/api/v1/status", show_status},
     RouteEntry{"GET", "/api/v1/checks", show_checks},
     RouteEntry{"POST", "/api/v1/shutdown", shut_down, true},
@@ -184,6 +191,7 @@ struct Api::State {
     Services services;
     ApiOptions options;
     Metrics metrics;
+    ResponseStore responses;
     HttpServer server;
 };
 
@@ -292,7 +300,7 @@ Task<int> Api::State::route(Request const& request, std::string const& path, Exc
             co_return co_await answer_problem(exchange, local_only());
         }
         auto argument = path.substr(entry.path.size());
-        auto context = RouteContext{env, services, options, metrics, request, std::move(argument), exchange};
+        auto context = RouteContext{env, services, options, metrics, responses, request, std::move(argument), exchange};
         co_return co_await entry.handler(std::move(context));
     }
     auto const problem = allowed.empty() ? unknown_path() : wrong_method(allowed);

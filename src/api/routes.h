@@ -1,6 +1,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/response_store.h"
 
 /// The handlers behind Api. Each answers its exchange completely and gives the status that it answered with.
 namespace plexus::api {
@@ -10,6 +11,7 @@ struct RouteContext {
     Services& services;
     ApiOptions const& options;
     Metrics& metrics;
+    ResponseStore& responses;
     Request const& request;
     std::string argument;  ///< what follows the route's prefix, decoded
     Exchange& exchange;
@@ -56,7 +58,14 @@ Task<int> complete_text(RouteContext context);
 Task<int> embed(RouteContext context);
 Task<int> rerank(RouteContext context);
 Task<int> transcribe(RouteContext context);
+Task<int> create_response(RouteContext context);
+Task<int> count_input_tokens(RouteContext context);
+Task<int> compact_response(RouteContext context);
+Task<int> show_response(RouteContext context);
+Task<int> delete_response(RouteContext context);
+Task<int> cancel_response(RouteContext context);
 
+Task<int> show_openapi(RouteContext context);
 Task<int> show_status(RouteContext context);
 Task<int> show_checks(RouteContext context);
 Task<int> shut_down(RouteContext context);
