@@ -5,8 +5,6 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
-#include "api/chat_messages.h"
-#include "api/chat_tools.h"
 #include "api/json_schema.h"
 
 namespace plexus::api {

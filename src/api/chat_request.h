@@ -2,7 +2,8 @@
 
 #include <vector>
 
-#include "api/json_fields.h"
+#include "api/chat_messages.h"
+#include "api/chat_tools.h"
 
 namespace plexus::api {
 
