@@ -9,33 +9,61 @@ namespace plexus::api {
 
 namespace json = boost::json;
 
+namespace {
+
+json::value parsed(std::string const& text)
+{
+    auto options = json::parse_options{};
+    options.max_depth = 2 * max_json_depth;
+    return json::parse(text, {}, options);
+}
+
+std::optional<json::object> item_of(json::array const& items, std::string_view id)
+{
+    for (auto const& item : items) {
+        if (text_of(item.as_object(), "id") == id) {
+            return item.as_object();
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
 void ResponseStore::put(std::string const& id, Entry const& entry, Time now)
 {
     erase(id, now);
-    auto text = json::serialize(
-        json::object{{"response", entry.response}, {"input", entry.input}, {"before", entry.before}});
-    if (text.size() > max_stored_bytes) {
+    auto stored = Stored{id, json::serialize(entry.response), json::serialize(entry.input),
+                         json::serialize(entry.before), now};
+    if (stored.bytes() > max_stored_bytes) {
         return;
     }
-    bytes_ += text.size();
-    stored_.push_front({id, std::move(text), now});
+    bytes_ += stored.bytes();
+    stored_.push_front(std::move(stored));
     places_[id] = stored_.begin();
     drop_old(now);
 }
 
-std::optional<ResponseStore::Entry> ResponseStore::find(std::string const& id, Time now)
+ResponseStore::Stored const* ResponseStore::use(std::string_view id, Time now)
 {
     drop_old(now);
     auto const place = places_.find(id);
     if (place == places_.end()) {
-        return std::nullopt;
+        return nullptr;
     }
     place->second->used = now;
     stored_.splice(stored_.begin(), stored_, place->second);
-    auto options = json::parse_options{};
-    options.max_depth = 2 * max_json_depth;
-    auto const value = json::parse(place->second->text, {}, options);
-    return Entry{value.at("response").as_object(), value.at("input").as_array(), value.at("before").as_array()};
+    return &stored_.front();
+}
+
+std::optional<ResponseStore::Entry> ResponseStore::find(std::string const& id, Time now)
+{
+    auto const* stored = use(id, now);
+    if (stored == nullptr) {
+        return std::nullopt;
+    }
+    return Entry{parsed(stored->response).as_object(), parsed(stored->input).as_array(),
+                 parsed(stored->before).as_array()};
 }
 
 bool ResponseStore::erase(std::string const& id, Time now)
@@ -57,19 +85,12 @@ std::optional<json::object> ResponseStore::find_item(std::string_view item_id, T
     if (begin == std::string_view::npos || end <= begin) {
         return std::nullopt;
     }
-    auto const entry = find(fmt::format("resp_{}", item_id.substr(begin + 1, end - begin - 1)), now);
-    auto const* output = entry ? entry->response.if_contains("output") : nullptr;
-    if (output == nullptr || !output->is_array()) {
+    auto const* stored = use(fmt::format("resp_{}", item_id.substr(begin + 1, end - begin - 1)), now);
+    if (stored == nullptr) {
         return std::nullopt;
     }
-    for (auto const* items : {&output->get_array(), &entry->input}) {
-        for (auto const& item : *items) {
-            if (item.is_object() && text_of(item.get_object(), "id") == item_id) {
-                return item.get_object();
-            }
-        }
-    }
-    return std::nullopt;
+    auto found = item_of(parsed(stored->response).at("output").as_array(), item_id);
+    return found ? found : item_of(parsed(stored->input).as_array(), item_id);
 }
 
 void ResponseStore::drop_old(Time now)
@@ -82,7 +103,7 @@ void ResponseStore::drop_old(Time now)
 
 void ResponseStore::drop(std::list<Stored>::iterator stored)
 {
-    bytes_ -= stored->text.size();
+    bytes_ -= stored->bytes();
     places_.erase(stored->id);
     stored_.erase(stored);
 }

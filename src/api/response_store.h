@@ -36,10 +36,16 @@ public:
 private:
     struct Stored {
         std::string id;
-        std::string text;  ///< JSON, which takes less room than values
+        std::string response;  ///< JSON, which takes less room than values
+        std::string input;
+        std::string before;
         Time used;
+
+        std::size_t bytes() const { return response.size() + input.size() + before.size(); }
     };
 
+    /// The one of that id, which is used with this; null if there is none.
+    Stored const* use(std::string_view id, Time now);
     void drop_old(Time now);
     void drop(std::list<Stored>::iterator stored);
 

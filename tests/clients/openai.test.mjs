@@ -86,3 +86,100 @@ test('raises the typed errors of a wrong key and a bad request', async () => {
   await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError)
   await assert.rejects(client.chat.completions.create({ ...question, temperature: 'hot' }), OpenAI.BadRequestError)
 })
+
+const tools = [{
+  type: 'function',
+  function: { name: 'choose', description: 'Chooses a colour',
+              parameters: { type: 'object', properties: { colour: { enum: ['red', 'green'] } }, required: ['colour'] } },
+}]
+const colourSchema = { type: 'object', properties: { colour: { enum: ['red', 'green'] } }, required: ['colour'],
+                       additionalProperties: false }
+
+test('keeps to a schema', async () => {
+  const answer = await client.chat.completions.create({
+    ...question, max_tokens: 64,
+    response_format: { type: 'json_schema', json_schema: { name: 'choice', strict: true, schema: colourSchema } },
+  })
+
+  assert.ok(['red', 'green'].includes(JSON.parse(answer.choices[0].message.content).colour))
+})
+
+test('calls a tool that is required, in a stream and whole', async () => {
+  const wish = { ...question, model: 'tools', max_tokens: 64, tools, tool_choice: 'required' }
+  const whole = await client.chat.completions.create(wish)
+  const final = await client.chat.completions.stream(wish).finalChatCompletion()
+
+  for (const answer of [whole, final]) {
+    const [call] = answer.choices[0].message.tool_calls
+    assert.equal(call.function.name, 'choose')
+    assert.ok(['red', 'green'].includes(JSON.parse(call.function.arguments).colour))
+    assert.equal(answer.choices[0].finish_reason, 'tool_calls')
+  }
+})
+
+test('gives several choices, chances of tokens, and completions of text', async () => {
+  const answer = await client.chat.completions.create({ ...question, max_tokens: 4, n: 2, logprobs: true, top_logprobs: 2 })
+  const text = await client.completions.create({ model: 'tiny', prompt: ['One, two,', 'A, B,'], max_tokens: 4, temperature: 0, echo: true })
+
+  assert.deepEqual(answer.choices.map(choice => choice.index), [0, 1])
+  assert.equal(answer.choices[0].message.content, answer.choices[1].message.content)
+  assert.equal(answer.choices[0].logprobs.content[0].top_logprobs.length, 2)
+  assert.equal(text.choices.length, 2)
+  assert.ok(text.choices[1].text.startsWith('A, B,'))
+})
+
+test('responds, and goes on from what was said', async () => {
+  const first = await client.responses.create({ model: 'tiny', input: 'Name a colour', max_output_tokens: 24, temperature: 0 })
+  const second = await client.responses.create({ model: 'tiny', input: 'Why?', previous_response_id: first.id,
+                                                 max_output_tokens: 8, temperature: 0 })
+  const items = []
+  for await (const item of client.responses.inputItems.list(second.id)) items.push(item)
+
+  assert.ok(first.output_text.length > 0)
+  assert.ok(['completed', 'incomplete'].includes(first.status))
+  assert.ok(second.usage.input_tokens > first.usage.input_tokens)
+  assert.equal((await client.responses.retrieve(first.id)).output_text, first.output_text)
+  assert.equal(items.length, 1)
+  assert.ok((await client.responses.inputTokens.count({ model: 'tiny', input: 'Name a colour' })).input_tokens > 3)
+  await client.responses.delete(first.id)
+  await assert.rejects(client.responses.retrieve(first.id), OpenAI.NotFoundError)
+  await assert.rejects(client.responses.cancel(second.id), OpenAI.BadRequestError)
+})
+
+test('streams responses with its helper, words and calls', async () => {
+  const stream = client.responses.stream({ model: 'tiny', input: 'Name a colour', max_output_tokens: 16, temperature: 0 })
+  let text = ''
+  let last = -1
+  for await (const event of stream) {
+    assert.equal(event.sequence_number, ++last)
+    if (event.type === 'response.output_text.delta') text += event.delta
+  }
+  const called = await client.responses.stream({
+    model: 'tools', input: 'Choose a colour', max_output_tokens: 64, temperature: 0, tool_choice: 'required',
+    tools: [{ type: 'function', ...tools[0].function, strict: true }, { type: 'web_search' }],
+  }).finalResponse()
+
+  assert.equal((await stream.finalResponse()).output_text, text)
+  const call = called.output.find(item => item.type === 'function_call')
+  assert.ok(['red', 'green'].includes(JSON.parse(call.arguments).colour))
+})
+
+test('keeps a response to a schema', async () => {
+  const answer = await client.responses.create({
+    model: 'tiny', input: 'Choose a colour', max_output_tokens: 64,
+    text: { format: { type: 'json_schema', name: 'choice', strict: true, schema: colourSchema } },
+  })
+
+  assert.ok(['red', 'green'].includes(JSON.parse(answer.output_text).colour))
+})
+
+test('is told both numbers of a prompt that is too long', async () => {
+  const asking = client.responses.create({ model: 'tiny', input: 'word '.repeat(5000) })
+
+  await assert.rejects(asking, error => error instanceof OpenAI.BadRequestError &&
+    error.code === 'context_length_exceeded' && /\d+ tokens.* \d+/.test(error.message))
+})
+
+test('is refused vectors by a model that gives none', async () => {
+  await assert.rejects(client.embeddings.create({ model: 'tiny', input: 'x' }), OpenAI.APIError)
+})

@@ -1,4 +1,5 @@
 """The official OpenAI client for Python against a running device. Run by clients_test.py."""
+import json
 import os
 import unittest
 
@@ -54,6 +55,41 @@ class Client(unittest.TestCase):
         plain, with_tool = prompt_tokens(asked), prompt_tokens(asked, tools=[tool], tool_choice="auto")
         self.assertGreater(with_tool, plain + 50)
         self.assertGreater(prompt_tokens(told, tools=[tool]), with_tool + 10)
+
+    def test_keeps_to_a_schema(self):
+        schema = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"]}
+        answer = self.client.chat.completions.create(**QUESTION | {
+            "max_tokens": 64,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "choice", "schema": schema}}})
+
+        self.assertIn(json.loads(answer.choices[0].message.content)["colour"], ("red", "green"))
+
+    def test_responds_and_goes_on(self):
+        first = self.client.responses.create(model="tiny", input="Name a colour", max_output_tokens=16, temperature=0)
+        second = self.client.responses.create(model="tiny", input="Why?", previous_response_id=first.id, max_output_tokens=8)
+
+        self.assertTrue(first.output_text)
+        self.assertGreater(second.usage.input_tokens, first.usage.input_tokens)
+        self.assertEqual(self.client.responses.retrieve(first.id).output_text, first.output_text)
+        self.client.responses.delete(first.id)
+        with self.assertRaises(openai.NotFoundError):
+            self.client.responses.retrieve(first.id)
+
+    def test_streams_responses(self):
+        with self.client.responses.stream(model="tiny", input="Name a colour", max_output_tokens=16, temperature=0) as stream:
+            events = list(stream)
+            final = stream.get_final_response()
+
+        self.assertEqual([event.sequence_number for event in events if hasattr(event, "sequence_number")],
+                         list(range(len(events))))
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+        self.assertEqual(final.output_text, text)
+
+    def test_completes_text(self):
+        answer = self.client.completions.create(model="tiny", prompt="One, two,", max_tokens=4, temperature=0)
+        stream = self.client.completions.create(model="tiny", prompt="One, two,", max_tokens=4, temperature=0, stream=True)
+
+        self.assertEqual("".join(chunk.choices[0].text for chunk in stream), answer.choices[0].text)
 
     def test_raises_typed_errors(self):
         with self.assertRaises(openai.NotFoundError) as caught:

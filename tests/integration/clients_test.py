@@ -8,8 +8,8 @@ from mesh_testing import DEFAULT_MODEL, SOURCE, devices
 from tool_model import write_tool_model
 
 
-def prepared(tool: str) -> str:
-    done = subprocess.run([str(SOURCE / "tools" / tool), "tests/clients"], capture_output=True, text=True, check=True)
+def prepared(tool: str, folder: str = "tests/clients") -> str:
+    done = subprocess.run([str(SOURCE / "tools" / tool), folder], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -38,6 +38,10 @@ class Clients(unittest.TestCase):
     def test_openai_for_javascript(self):
         folder = prepared("setup-js")
         self.passes(f"{folder}/node", "--test", f"{folder}/openai.test.mjs")
+
+    def test_ai_sdk_and_langchain(self):
+        folder = prepared("setup-js", "tests/clients/ai")
+        self.passes(f"{folder}/node", "--test", f"{folder}/ai.test.mjs")
 
     def test_openai_for_python(self):
         self.passes(prepared("setup-python"), str(SOURCE / "tests/clients/openai_test.py"))
