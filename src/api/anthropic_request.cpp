@@ -526,6 +526,9 @@ Check take_messages(json::object const& body, Translation& translation)
             return problem;
         }
     }
+    if (translation.messages.size() > max_messages) {
+        return invalid_request("messages", fmt::format("'messages' holds more than {} messages and results.", max_messages));
+    }
     return std::nullopt;
 }
 

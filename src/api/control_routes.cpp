@@ -159,6 +159,10 @@ Task<int> show_status(RouteContext context)
     status["models"] = context.services.models.list().size();
     status["devices"] = context.services.mesh.devices().size();
     status["api_port"] = context.options.guard.port;
+    status["ollama_port"] = nullptr;
+    if (context.options.guard.ollama_port != 0) {
+        status["ollama_port"] = context.options.guard.ollama_port;
+    }
     co_return co_await answer_json(context.exchange, 200, json::serialize(status));
 }
 

@@ -82,6 +82,27 @@ Result<void> set_origins(Config& config, std::string const& text)
     return {};
 }
 
+Result<void> set_ollama(Config& config, std::string const& text)
+{
+    using enum Config::Door;
+    for (auto const& [name, door] : {std::pair{"off", off}, std::pair{"auto", automatic}, std::pair{"on", on}}) {
+        if (text == name) {
+            config.api.ollama = door;
+            return {};
+        }
+    }
+    return fail(ErrorKind::malformed, "must be off, auto or on, not '{}'", text);
+}
+
+Result<void> set_flag(bool& target, std::string const& text)
+{
+    if (text != "true" && text != "false") {
+        return fail(ErrorKind::malformed, "must be true or false, not '{}'", text);
+    }
+    target = text == "true";
+    return {};
+}
+
 Result<void> set_log_level(Config& config, std::string const& text)
 {
     auto const levels = std::array{std::pair{"debug", log::Level::debug}, std::pair{"info", log::Level::info},
@@ -106,6 +127,11 @@ constexpr auto keys = std::array{
             return set_number<std::uint16_t>(config.api.port, text, 0, 65535);
         }},
     Key{"api.origins", set_origins},
+    Key{"api.ollama", set_ollama},
+    Key{"api.ollama_port", [](Config& config, std::string const& text) {
+            return set_number<std::uint16_t>(config.api.ollama_port, text, 0, 65535);
+        }},
+    Key{"api.ollama_token", [](Config& config, std::string const& text) { return set_flag(config.api.ollama_token, text); }},
     Key{"mesh.name", set_mesh_name},
     Key{"mesh.address", set_mesh_address},
     Key{"mesh.port", set_mesh_port},

@@ -7,12 +7,19 @@ namespace plexus::node {
 
 inline constexpr std::uint16_t default_api_port = 7597;
 inline constexpr std::uint16_t default_mesh_port = 7598;
+inline constexpr std::uint16_t default_ollama_port = 11434;
 
 /// What the owner may set. Each key can also be given as PLEXUS_<SECTION>_<KEY> in the environment, which wins.
 struct Config {
+    /// A port that is wanted never, if it is free, or else the start fails.
+    enum class Door { off, automatic, on };
+
     struct Api {
         std::uint16_t port = default_api_port;  ///< 0 picks a free one
         std::vector<std::string> origins;       ///< web pages that may use the API beside our own
+        Door ollama = Door::off;                ///< a second port, where programs look for Ollama
+        std::uint16_t ollama_port = default_ollama_port;
+        bool ollama_token = true;  ///< false: programs that know no token may ask and read there
     } api;
 
     struct Mesh {

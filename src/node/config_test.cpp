@@ -31,6 +31,21 @@ TEST_CASE("config: an empty file gives the defaults")
     CHECK(config->mesh.address == "0.0.0.0");
 }
 
+TEST_CASE("config: the port of Ollama is off unless wanted, and asks for the token unless told")
+{
+    auto const quiet = read("");
+    auto const wanted = read("[api]\nollama = \"auto\"\nollama_port = 12000\nollama_token = false\n");
+
+    CHECK(quiet->api.ollama == Config::Door::off);
+    CHECK(quiet->api.ollama_port == 11434);
+    CHECK(quiet->api.ollama_token);
+    CHECK(wanted->api.ollama == Config::Door::automatic);
+    CHECK(wanted->api.ollama_port == 12000);
+    CHECK(!wanted->api.ollama_token);
+    CHECK(read("[api]\nollama = \"maybe\"\n").error().text.find("must be off, auto or on") != std::string::npos);
+    CHECK(read("[api]\nollama_token = \"no\"\n").error().text.find("must be true or false") != std::string::npos);
+}
+
 TEST_CASE("config: the file sets keys and the environment wins over it")
 {
     auto const text = "[api]\nport = 8000\norigins = [\"https://a.example\", \"https://b.example\"]\n[mesh]\nport = 9000\n"

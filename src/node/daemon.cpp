@@ -122,13 +122,42 @@ private:
         }
         auto const port = (*loopback)->local_endpoint().port;
         services_ = std::make_unique<DeviceServices>(*device_, port, [this] { end(); });
-        auto rules = api::GuardRules{.port = port, .origins = options_.config.api.origins, .token = std::move(*token)};
+        auto rules = api::GuardRules{.port = port,
+                                     .ollama_needs_token = options_.config.api.ollama_token,
+                                     .origins = options_.config.api.origins,
+                                     .token = std::move(*token)};
         api_ = std::make_unique<api::Api>(env_, services_->all(), api::ApiOptions{.guard = std::move(rules), .http = {}});
         if (auto second = network.listen({asio::ip::make_address("::1"), port})) {
             api_->serve_on(std::move(*second), api::Door::loopback);
         }
         api_->serve_on(std::move(*loopback), api::Door::loopback);
         api_->serve_on(std::move(*local), api::Door::local_socket);
+        return open_ollama_door();
+    }
+
+    /// The port where programs look for Ollama, if the owner wants it.
+    std::optional<Failure> open_ollama_door()
+    {
+        auto const& wanted = options_.config.api;
+        if (wanted.ollama == Config::Door::off) {
+            return std::nullopt;
+        }
+        auto& network = env_.network();
+        auto first = network.listen({asio::ip::make_address("127.0.0.1"), wanted.ollama_port});
+        if (!first && wanted.ollama == Config::Door::automatic) {
+            log::info("the port of Ollama is left alone", {{"reason", first.error().text}});
+            return std::nullopt;
+        }
+        if (!first) {
+            return abandon_doors({fmt::format("The port {} of Ollama cannot be opened.", wanted.ollama_port),
+                                  first.error().text, "end Ollama, or set api.ollama to auto or off"});
+        }
+        auto const port = (*first)->local_endpoint().port;
+        api_->serve_on(std::move(*first), api::Door::ollama);
+        if (auto second = network.listen({asio::ip::make_address("::1"), port})) {
+            api_->serve_on(std::move(*second), api::Door::ollama);
+        }
+        log::info("Ollama's API is served", {{"port", port}});
         return std::nullopt;
     }
 
@@ -144,6 +173,14 @@ private:
     Failure abandon(Failure failure)
     {
         asio::co_spawn(env_.executor(), device_->stop(), [this](std::exception_ptr const&) { env_.stop(); });
+        env_.run();
+        return failure;
+    }
+
+    /// The same, once the API serves.
+    Failure abandon_doors(Failure failure)
+    {
+        asio::co_spawn(env_.executor(), stop(), [this](std::exception_ptr const&) { env_.stop(); });
         env_.run();
         return failure;
     }

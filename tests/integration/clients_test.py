@@ -1,4 +1,5 @@
-"""The official OpenAI clients, in JavaScript and Python, against a real device."""
+"""The official clients of OpenAI, Anthropic and Ollama, in JavaScript and Python, against a real device."""
+import json
 import os
 import pathlib
 import subprocess
@@ -16,7 +17,7 @@ def prepared(tool: str, folder: str = "tests/clients") -> str:
 class Clients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.scope = devices("solo")
+        cls.scope = devices("solo", settings={"PLEXUS_API_OLLAMA": "on", "PLEXUS_API_OLLAMA_PORT": "0"})
         (device,) = cls.scope.__enter__()
         device.start()
         device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
@@ -24,7 +25,12 @@ class Clients(unittest.TestCase):
         template = pathlib.Path(fetch.stdout.strip()) / "models/templates/Qwen-Qwen2.5-7B-Instruct.jinja"
         write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf", template.read_text())
         device.plexus("model", "import", str(device.home / "tools.gguf"), "--name", "tools")
-        cls.environment = dict(os.environ, OPENAI_BASE_URL=f"http://127.0.0.1:{device.port}/v1", OPENAI_API_KEY=device.token)
+        base = f"http://127.0.0.1:{device.port}"
+        status = json.loads(device.plexus("status", "--json").stdout)["data"]
+        cls.environment = dict(os.environ, OPENAI_BASE_URL=base + "/v1", OPENAI_API_KEY=device.token,
+                               ANTHROPIC_BASE_URL=base, ANTHROPIC_API_KEY=device.token,
+                               OLLAMA_HOST=f"http://127.0.0.1:{status['ollama_port']}", OLLAMA_API_KEY=device.token,
+                               EMBEDDING_MODEL="tiny")
 
     @classmethod
     def tearDownClass(cls):
@@ -35,16 +41,34 @@ class Clients(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         print((done.stdout + done.stderr)[-400:])
 
-    def test_openai_for_javascript(self):
+    def passes_in_javascript(self, name: str):
         folder = prepared("setup-js")
-        self.passes(f"{folder}/node", "--test", f"{folder}/openai.test.mjs")
+        self.passes(f"{folder}/node", "--test", f"{folder}/{name}.test.mjs")
+
+    def passes_in_python(self, name: str):
+        self.passes(prepared("setup-python"), str(SOURCE / f"tests/clients/{name}_test.py"))
+
+    def test_openai_for_javascript(self):
+        self.passes_in_javascript("openai")
 
     def test_ai_sdk_and_langchain(self):
         folder = prepared("setup-js", "tests/clients/ai")
         self.passes(f"{folder}/node", "--test", f"{folder}/ai.test.mjs")
 
     def test_openai_for_python(self):
-        self.passes(prepared("setup-python"), str(SOURCE / "tests/clients/openai_test.py"))
+        self.passes_in_python("openai")
+
+    def test_anthropic_for_javascript(self):
+        self.passes_in_javascript("anthropic")
+
+    def test_anthropic_for_python(self):
+        self.passes_in_python("anthropic")
+
+    def test_ollama_for_javascript(self):
+        self.passes_in_javascript("ollama")
+
+    def test_ollama_for_python(self):
+        self.passes_in_python("ollama")
 
 
 if __name__ == "__main__":
