@@ -261,18 +261,9 @@ std::vector<Header> AnthropicCountDialect::headers() const
     return warning_of(left_out_);
 }
 
-Result<std::string> AnthropicCountDialect::chunk(std::string chunk)
-{
-    if (document_.size() + chunk.size() > max_answer_bytes) {
-        return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
-    }
-    document_ += chunk;
-    return std::string{};
-}
-
 Response AnthropicCountDialect::whole()
 {
-    auto const counted = parse_object(document_);
+    auto const counted = parse_object(take_document());
     auto const* tokens = counted ? find(*counted, "tokens") : nullptr;
     if (tokens == nullptr || !tokens->is_number()) {
         return refusal(problem_from(Error{ErrorKind::refused, "the engine did not count the tokens"}));

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "api/answer_piece.h"
-#include "api/dialect.h"
+#include "api/document_dialect.h"
 
 namespace plexus::api {
 
@@ -39,7 +39,7 @@ private:
 };
 
 /// The answer to count_tokens, from that of TaskKind::tokenize.
-class AnthropicCountDialect final : public Dialect {
+class AnthropicCountDialect final : public DocumentDialect {
 public:
     AnthropicCountDialect(std::string request_id, std::vector<std::string> left_out)
         : request_id_(std::move(request_id)), left_out_(std::move(left_out))
@@ -47,17 +47,12 @@ public:
     }
 
     std::vector<Header> headers() const override;
-    /// Errors: `too_large`.
-    Result<std::string> chunk(std::string chunk) override;
-    std::string end() override { return {}; }
-    std::string failure(Problem const&) override { return {}; }
     Response whole() override;
     Response refusal(Problem const& problem) override;
 
 private:
     std::string request_id_;
     std::vector<std::string> left_out_;
-    std::string document_;
 };
 
 }  // namespace plexus::api

@@ -195,15 +195,6 @@ OllamaEmbedDialect::OllamaEmbedDialect(Env& env, Form form, std::string model, s
 {
 }
 
-Result<std::string> OllamaEmbedDialect::chunk(std::string chunk)
-{
-    if (document_.size() + chunk.size() > max_answer_bytes) {
-        return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
-    }
-    document_ += chunk;
-    return std::string{};
-}
-
 namespace {
 
 /// The vectors of an OpenAI answer, in the order of their inputs. Nothing if it is not made as it should be.
@@ -248,7 +239,7 @@ void shorten(json::array& vector, std::size_t dimensions)
 
 Response OllamaEmbedDialect::whole()
 {
-    auto const answer = parse_object(document_);
+    auto const answer = parse_object(take_document());
     auto vectors = answer ? vectors_of(*answer) : std::nullopt;
     if (!vectors || (form_ == Form::embeddings && vectors->empty())) {
         return refusal(problem_from(Error{ErrorKind::refused, "the engine sent no embeddings"}));

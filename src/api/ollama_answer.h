@@ -1,7 +1,7 @@
 #pragma once
 
 #include "api/answer_piece.h"
-#include "api/dialect.h"
+#include "api/document_dialect.h"
 #include "base/env.h"
 
 namespace plexus::api {
@@ -64,16 +64,12 @@ private:
 };
 
 /// Embeddings in the form of /api/embed, or of the older /api/embeddings.
-class OllamaEmbedDialect final : public Dialect {
+class OllamaEmbedDialect final : public DocumentDialect {
 public:
     enum class Form { embed, embeddings };
     /// `dimensions` cuts the vectors, which then get length 1 again; 0 leaves them.
     OllamaEmbedDialect(Env& env, Form form, std::string model, std::size_t dimensions);
 
-    /// Errors: `too_large`.
-    Result<std::string> chunk(std::string chunk) override;
-    std::string end() override { return {}; }
-    std::string failure(Problem const&) override { return {}; }
     Response whole() override;
     Response refusal(Problem const& problem) override;
 
@@ -86,7 +82,6 @@ private:
     std::string model_;
     std::size_t dimensions_;
     Time began_;
-    std::string document_;
 };
 
 }  // namespace plexus::api

@@ -73,7 +73,6 @@ json::object to_loaded_ollama_entry(ModelView const& model)
     auto entry = identity_of(model);
     entry["expires_at"] = far_day;
     entry["size_vram"] = 0;
-    entry["context_length"] = model.context_length;
     return entry;
 }
 

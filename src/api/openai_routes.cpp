@@ -1,6 +1,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "api/model_names.h"
 #include "api/task_answer.h"
 #include "api/views.h"
 
@@ -29,13 +30,8 @@ Task<int> list_openai_models(RouteContext context)
 
 Task<int> show_openai_model(RouteContext context)
 {
-    for (auto const& model : context.services.models.list()) {
-        auto const is_named = model.id == context.argument || model.digest == context.argument ||
-                              std::ranges::find(model.aliases, context.argument) != model.aliases.end();
-        if (is_named) {
-            auto body = json::serialize(to_openai_json(model));
-            co_return co_await answer_json(context.exchange, 200, std::move(body));
-        }
+    if (auto const model = find_model(context.services.models.list(), context.argument)) {
+        co_return co_await answer_json(context.exchange, 200, json::serialize(to_openai_json(*model)));
     }
     co_return co_await answer_openai_problem(context.exchange, unknown_model(context.argument));
 }

@@ -123,32 +123,38 @@ struct Key {
 };
 
 constexpr auto keys = std::array{
-    Key{"api.port", [](Config& config, std::string const& text) {
-            return set_number<std::uint16_t>(config.api.port, text, 0, 65535);
-        }},
+    Key{"api.port", [](Config& config,
+                       std::string const& text) { return set_number<std::uint16_t>(config.api.port, text, 0, 65535); }},
     Key{"api.origins", set_origins},
     Key{"api.ollama", set_ollama},
-    Key{"api.ollama_port", [](Config& config, std::string const& text) {
+    Key{"api.ollama_port",
+        [](Config& config, std::string const& text) {
             return set_number<std::uint16_t>(config.api.ollama_port, text, 0, 65535);
         }},
-    Key{"api.ollama_token", [](Config& config, std::string const& text) { return set_flag(config.api.ollama_token, text); }},
+    Key{"api.ollama_token",
+        [](Config& config, std::string const& text) { return set_flag(config.api.ollama_token, text); }},
     Key{"mesh.name", set_mesh_name},
     Key{"mesh.address", set_mesh_address},
     Key{"mesh.port", set_mesh_port},
-    Key{"engine.program", [](Config& config, std::string const& text) -> Result<void> {
+    Key{"engine.program",
+        [](Config& config, std::string const& text) -> Result<void> {
             config.engine.program = text;
             return {};
         }},
-    Key{"engine.context", [](Config& config, std::string const& text) {
+    Key{"engine.context",
+        [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.context, text, 256, 1 << 20);
         }},
-    Key{"engine.slots", [](Config& config, std::string const& text) {
+    Key{"engine.slots",
+        [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.slots, text, 1, 64);
         }},
-    Key{"engine.threads", [](Config& config, std::string const& text) {
+    Key{"engine.threads",
+        [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.threads, text, 0, 1024);
         }},
-    Key{"engine.idle_minutes", [](Config& config, std::string const& text) {
+    Key{"engine.idle_minutes",
+        [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.idle_minutes, text, 1, 1 << 20);
         }},
     Key{"log.level", set_log_level},

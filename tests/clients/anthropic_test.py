@@ -5,13 +5,22 @@ import unittest
 
 import anthropic
 
-QUESTION = {"model": "tiny", "temperature": 0, "max_tokens": 32,
+QUESTION = {"model": "tiny", "max_tokens": 12, "extra_body": {"temperature": 0},
             "messages": [{"role": "user", "content": "Name three colours"}]}
 WEATHER = {"name": "weather", "description": "The weather of a city",
            "input_schema": {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
                             "required": ["city"]}}
-ASKED = QUESTION | {"model": "tools", "max_tokens": 64, "tools": [WEATHER], "tool_choice": {"type": "any"},
-                    "messages": [{"role": "user", "content": "What is the weather in Paris?"}]}
+
+
+def seen(call: str) -> list:
+    """A model as small as this one calls a tool when it has seen how."""
+    return [{"role": "assistant", "content": [{"type": "tool_use", "id": call, "name": "weather", "input": {"city": "Rome"}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": "Rain"},
+                                         {"type": "text", "text": "weather in Rome"}]}]
+
+
+ASKED = QUESTION | {"model": "tools", "max_tokens": 48, "tools": [WEATHER], "tool_choice": {"type": "any"},
+                    "messages": [{"role": "user", "content": "weather in Rome"}, *seen("a"), *seen("b"), *seen("c")]}
 SCHEMA = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"],
           "additionalProperties": False}
 
@@ -56,11 +65,11 @@ class Client(unittest.TestCase):
         self.assertEqual(streamed.content[-1].input, call.input)
         told = [*ASKED["messages"], {"role": "assistant", "content": message.content},
                 {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Sunny"}]}]
-        answer = self.client.messages.create(**ASKED | {"messages": told, "max_tokens": 8, "tool_choice": {"type": "none"}})
+        answer = self.client.messages.create(**ASKED | {"messages": told, "max_tokens": 4, "tool_choice": {"type": "none"}})
         self.assertGreater(answer.usage.output_tokens, 0)
 
     def test_answers_in_the_form_of_a_schema(self):
-        message = self.client.messages.create(**QUESTION, output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+        message = self.client.messages.create(**QUESTION | {"max_tokens": 40}, output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
 
         self.assertIn(json.loads(message.content[0].text)["colour"], ("red", "green"))
 
@@ -78,7 +87,7 @@ class Client(unittest.TestCase):
         with self.assertRaises(anthropic.NotFoundError):
             self.client.messages.create(**QUESTION | {"model": "nope"})
         with self.assertRaises(anthropic.BadRequestError):
-            self.client.messages.create(**QUESTION | {"temperature": "hot"})
+            self.client.messages.create(**QUESTION | {"extra_body": {"temperature": "hot"}})
         with client(auth_token="wrong") as stranger, self.assertRaises(anthropic.AuthenticationError):
             stranger.messages.create(**QUESTION)
         with client(auth_token=os.environ["ANTHROPIC_API_KEY"]) as bearer:

@@ -9,8 +9,8 @@ from mesh_testing import DEFAULT_MODEL, SOURCE, devices
 from tool_model import write_tool_model
 
 
-def prepared(tool: str, folder: str = "tests/clients") -> str:
-    done = subprocess.run([str(SOURCE / "tools" / tool), folder], capture_output=True, text=True, check=True)
+def prepared(tool: str, *arguments: str) -> str:
+    done = subprocess.run([str(SOURCE / "tools" / tool), *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -21,8 +21,7 @@ class Clients(unittest.TestCase):
         (device,) = cls.scope.__enter__()
         device.start()
         device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-        fetch = subprocess.run([str(SOURCE / "tools/fetch"), "--print", "llama.cpp"], capture_output=True, text=True, check=True)
-        template = pathlib.Path(fetch.stdout.strip()) / "models/templates/Qwen-Qwen2.5-7B-Instruct.jinja"
+        template = pathlib.Path(prepared("fetch", "--print", "llama.cpp")) / "models/templates/Qwen-Qwen2.5-7B-Instruct.jinja"
         write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf", template.read_text())
         device.plexus("model", "import", str(device.home / "tools.gguf"), "--name", "tools")
         base = f"http://127.0.0.1:{device.port}"
@@ -30,7 +29,10 @@ class Clients(unittest.TestCase):
         cls.environment = dict(os.environ, OPENAI_BASE_URL=base + "/v1", OPENAI_API_KEY=device.token,
                                ANTHROPIC_BASE_URL=base, ANTHROPIC_API_KEY=device.token,
                                OLLAMA_HOST=f"http://127.0.0.1:{status['ollama_port']}", OLLAMA_API_KEY=device.token,
-                               EMBEDDING_MODEL="tiny")
+                               EMBEDDING_MODEL="")
+        if (SOURCE / "tools/embedding-model").exists():
+            device.plexus("model", "import", prepared("embedding-model", "--print"), "--name", "embedder")
+            cls.environment["EMBEDDING_MODEL"] = "embedder"
 
     @classmethod
     def tearDownClass(cls):
@@ -42,11 +44,11 @@ class Clients(unittest.TestCase):
         print((done.stdout + done.stderr)[-400:])
 
     def passes_in_javascript(self, name: str):
-        folder = prepared("setup-js")
+        folder = prepared("setup-js", "tests/clients")
         self.passes(f"{folder}/node", "--test", f"{folder}/{name}.test.mjs")
 
     def passes_in_python(self, name: str):
-        self.passes(prepared("setup-python"), str(SOURCE / f"tests/clients/{name}_test.py"))
+        self.passes(prepared("setup-python", "tests/clients"), str(SOURCE / f"tests/clients/{name}_test.py"))
 
     def test_openai_for_javascript(self):
         self.passes_in_javascript("openai")
