@@ -93,7 +93,8 @@ bool is_served(RouteEntry const& entry, Surface surface, Door door)
     if (entry.surface && *entry.surface != surface) {
         return false;
     }
-    return door != Door::ollama || !entry.path.starts_with("/api/v1/");
+    auto const is_control = entry.path.starts_with("/api/v1/") || entry.path == "/mcp";
+    return door != Door::ollama || !is_control;
 }
 
 Problem unknown_path()

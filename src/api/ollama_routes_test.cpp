@@ -302,6 +302,7 @@ TEST_CASE("ollama: its own port greets, serves its paths and OpenAI's, and nothi
     CHECK(status_of("/v1/models") == 200);
     CHECK(status_of("/api/v1/status") == 404);
     CHECK(status_of("/metrics") == 404);
+    CHECK(fixture.ask(at_ollama(request("POST", "/mcp", "{}")), Door::ollama).status == 404);
     CHECK(fixture.ask(at_ollama(ask_chat()), Door::ollama).status == 200);
     CHECK(fixture.ask(request("GET", "/")).status == 404);
     CHECK(error_of(fixture.ask(at_ollama(request("GET", "/nothing")), Door::ollama)) ==
