@@ -155,6 +155,16 @@ public:
     virtual Task<Result<JoinView>> join(std::string link, Deadline deadline) = 0;
 };
 
+/// What stands around the engines.
+struct SandboxView {
+    std::string grade{};  ///< "A", "C"; empty if no engine can run, or nothing is known yet
+    std::vector<std::string> walls{};
+    std::vector<std::string> missing{};
+    std::uint64_t probes = 0;
+    std::string digest{};
+    std::string reason{};  ///< why no engine can run
+};
+
 struct StatusView {
     std::string version{};
     std::string device{};
@@ -166,6 +176,7 @@ struct StatusView {
     std::uint64_t queued_tasks = 0;
     Duration uptime{};
     bool is_ready = false;
+    SandboxView sandbox{};
 };
 
 /// A fact that somebody should look at, for `plexus doctor`.

@@ -97,6 +97,16 @@ json::object to_json(JoinView const& join)
     return {{"mesh", join.mesh}, {"device", join.device}, {"devices", std::move(devices)}};
 }
 
+json::object to_json(SandboxView const& sandbox)
+{
+    return {{"grade", sandbox.grade.empty() ? json::value(nullptr) : json::value(sandbox.grade)},
+            {"walls", to_array(sandbox.walls)},
+            {"missing", to_array(sandbox.missing)},
+            {"probes", sandbox.probes},
+            {"digest", sandbox.digest},
+            {"reason", sandbox.reason}};
+}
+
 json::object to_json(StatusView const& status)
 {
     return {{"version", status.version},
@@ -108,7 +118,8 @@ json::object to_json(StatusView const& status)
             {"running_tasks", status.running_tasks},
             {"queued_tasks", status.queued_tasks},
             {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(status.uptime).count()},
-            {"ready", status.is_ready}};
+            {"ready", status.is_ready},
+            {"sandbox", to_json(status.sandbox)}};
 }
 
 json::object to_json(CheckView const& check)

@@ -12,6 +12,7 @@ boost::json::object to_json(DeviceView const& device);
 /// `with_link`: the link holds the secret and is shown once.
 boost::json::object to_json(InviteView const& invite, bool with_link);
 boost::json::object to_json(JoinView const& join);
+boost::json::object to_json(SandboxView const& sandbox);
 boost::json::object to_json(StatusView const& status);
 boost::json::object to_json(CheckView const& check);
 

@@ -300,8 +300,23 @@ Task<> EngineProcess::watch_loop()
     }
 }
 
+void EngineProcess::take_walls(ByteView payload)
+{
+    if (auto report = sandbox::parse_report(as_text(payload))) {
+        walls_ = std::move(*report);
+    } else {
+        log::warning("engine did not prove its walls", {{"reason", report.error().text}});
+        finish();
+    }
+}
+
 void EngineProcess::take_ready(ByteView payload)
 {
+    if (!walls_) {
+        loaded_ = fail(ErrorKind::unavailable, "the engine did not prove its walls");
+        finish();
+        return;
+    }
     auto code = boost::system::error_code{};
     auto const json = boost::json::parse(as_text(payload), code);
     if (auto const* object = json.if_object(); !code && object != nullptr) {
@@ -319,7 +334,9 @@ void EngineProcess::take_ready(ByteView payload)
 
 void EngineProcess::take(stream::EngineFrame frame)
 {
-    if (frame.type == EngineFrameType::ready) {
+    if (frame.type == EngineFrameType::walls) {
+        take_walls(frame.payload);
+    } else if (frame.type == EngineFrameType::ready) {
         take_ready(frame.payload);
     } else if (frame.type == EngineFrameType::refused) {
         loaded_ = fail(ErrorKind::unavailable, "the engine refused to start: {}", reason_of(frame.payload));

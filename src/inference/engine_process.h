@@ -37,6 +37,8 @@ public:
     std::uint32_t context() const { return context_; }
     int id() const { return process_->id(); }
     Time last_used() const { return last_used_; }
+    /// What it proved of its walls; there once it is loaded.
+    std::optional<sandbox::Report> const& walls() const { return walls_; }
 
 private:
     class Answer;
@@ -45,6 +47,7 @@ private:
     Task<> write_loop();
     Task<> watch_loop();
     void take(stream::EngineFrame frame);
+    void take_walls(ByteView payload);
     void take_ready(ByteView payload);
     void send(stream::EngineFrameType type, std::uint32_t request, ByteView payload);
     void forget(std::uint32_t request);
@@ -59,6 +62,7 @@ private:
     std::uint32_t last_request_ = 0;
     std::uint32_t slots_ = 0;
     std::uint32_t context_ = 0;
+    std::optional<sandbox::Report> walls_;
     std::optional<Result<void>> loaded_;
     Time last_heard_{};
     Time last_used_{};

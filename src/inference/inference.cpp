@@ -152,6 +152,9 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
         engine->end();
         co_return std::unexpected(loaded.error());
     }
+    if (options_.on_walls) {
+        options_.on_walls(*engine->walls());
+    }
     co_return engine;
 }
 

@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "crypto/digest.h"
 #include "inference/task_kind.h"
+#include "sandbox/report.h"
 
 namespace plexus::inference {
 
@@ -70,6 +71,7 @@ struct Options {
     std::uint64_t memory_limit_bytes = 0;  ///< of one engine beside the mapped model; 0: none
     Duration idle_limit = std::chrono::minutes(30);  ///< an unused model leaves memory after this
     Duration load_limit = std::chrono::minutes(5);
+    std::function<void(sandbox::Report const&)> on_walls{};  ///< called with what each engine proved, once it is ready
 };
 
 /// Runs models on this device, one sandboxed engine process each, started when needed.

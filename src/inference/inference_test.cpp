@@ -32,6 +32,15 @@ Task<Result<void>> send(ByteStream& channel, EngineFrameType type, std::uint32_t
     co_return co_await channel.write(frame);
 }
 
+std::string proven_walls()
+{
+    auto report = sandbox::Report{.probes = sandbox::least_probes};
+    for (auto const& known : sandbox::layer_names) {
+        report.standing.push_back(known.layer);
+    }
+    return to_text(report);
+}
+
 /// A scripted engine: answers every request with `tokens` chunks, one each 10 ms; dies before chunk `dies_at`.
 sim::Program scripted(int tokens, int dies_at = -1)
 {
@@ -46,6 +55,7 @@ sim::Program scripted(int tokens, int dies_at = -1)
             decoder.push(ByteView(buffer).first(count));
             while (auto frame = decoder.next().value()) {
                 if (frame->type == EngineFrameType::load) {
+                    std::ignore = co_await send(channel, EngineFrameType::walls, 0, proven_walls());
                     std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":4,"context":4096})");
                 } else if (frame->type == EngineFrameType::request) {
                     auto head = std::string("\xc8\0\0\0", 4);
@@ -235,9 +245,30 @@ TEST_CASE("inference: an engine that does not start gives its reason, at once wh
     device.run(task());
 }
 
+TEST_CASE("inference: an engine that is ready without having proven its walls gets no request")
+{
+    for (auto const* walls : {"", "walls seccomp\nmissing \nprobes 100\ndigest 0\n"}) {
+        auto device = Device([walls](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
+            if (*walls != '\0') {
+                std::ignore = co_await send(channel, EngineFrameType::walls, 0, walls);
+            }
+            std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
+            co_await sleep_for(env, 1h);
+            co_return 0;
+        });
+        auto task = [&]() -> Task<> {
+            auto const answer = co_await device.inference->start_chat({}, "{}", {});
+            REQUIRE_FALSE(answer);
+            CHECK(device.inference->loaded().empty());
+        };
+        device.run(task());
+    }
+}
+
 TEST_CASE("inference: an engine that hangs in an answer is ended")
 {
     auto device = Device([](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
+        std::ignore = co_await send(channel, EngineFrameType::walls, 0, proven_walls());
         std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
         co_await sleep_for(env, 1h);
         co_return 0;
@@ -254,6 +285,7 @@ TEST_CASE("inference: an engine that hangs in an answer is ended")
 TEST_CASE("inference: an engine that speaks but does not read gets no more requests than a limit")
 {
     auto device = Device([](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
+        std::ignore = co_await send(channel, EngineFrameType::walls, 0, proven_walls());
         std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
         for (auto written = Result<void>{}; written;) {
             co_await sleep_for(env, 100ms);

@@ -66,6 +66,15 @@ Result<void> set_mesh_name(Config& config, std::string const& text)
     return {};
 }
 
+Result<void> set_flag(bool& flag, std::string const& text)
+{
+    if (text != "true" && text != "false") {
+        return fail(ErrorKind::malformed, "must be true or false, not '{}'", text);
+    }
+    flag = text == "true";
+    return {};
+}
+
 Result<void> set_origins(Config& config, std::string const& text)
 {
     config.api.origins.clear();
@@ -156,6 +165,9 @@ constexpr auto keys = std::array{
     Key{"engine.idle_minutes",
         [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.idle_minutes, text, 1, 1 << 20);
+        }},
+    Key{"engine.allow_weak_sandbox", [](Config& config, std::string const& text) {
+            return set_flag(config.engine.allow_weak_sandbox, text);
         }},
     Key{"log.level", set_log_level},
 };

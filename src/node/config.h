@@ -35,6 +35,7 @@ struct Config {
         std::uint32_t slots = 4;
         std::uint32_t threads = 0;  ///< 0: as many as there are cores
         std::uint32_t idle_minutes = 30;
+        bool allow_weak_sandbox = false;  ///< engines may run without the walls that this system refuses
     } engine;
 
     log::Level log_level = log::Level::info;

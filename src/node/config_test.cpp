@@ -98,3 +98,11 @@ TEST_CASE("config: broken files and values say where and why")
     CHECK(!read("", {{"PLEXUS_MESH_NAME", "B\xfcro"}}));
     CHECK(read("", {{"PLEXUS_API_PORT", "many"}}).error().text.starts_with("PLEXUS_API_PORT: "));
 }
+
+TEST_CASE("config: weak sandboxes are refused until the owner says otherwise, in so many words")
+{
+    CHECK_FALSE(read("")->engine.allow_weak_sandbox);
+    CHECK(read("[engine]\nallow_weak_sandbox = true")->engine.allow_weak_sandbox);
+    CHECK(read("", {{"PLEXUS_ENGINE_ALLOW_WEAK_SANDBOX", "true"}})->engine.allow_weak_sandbox);
+    CHECK(read("[engine]\nallow_weak_sandbox = 1").error().kind == ErrorKind::malformed);
+}

@@ -34,6 +34,7 @@ public:
     {
         env_.use_processes(launcher_);
         env_.use_http(http_);
+        launcher_.allow_weak_walls(options_.config.engine.allow_weak_sandbox);
     }
 
     std::optional<Failure> run()
@@ -43,6 +44,7 @@ public:
         }
         env_.on_termination([this] { end(); });
         notify_service_manager("READY=1\nSTATUS=ready");
+        device_->sandbox().start();
         log::info("the device is ready", {{"device", device_->name()}, {"port", services_->api_port()}});
         trim_memory();
         env_.run();
@@ -68,10 +70,20 @@ private:
                            "make them yours to write, or set PLEXUS_HOME to a folder that is"};
         }
         lock_.emplace(std::move(*lock));
+        use_groups();
         if (auto failure = open_device()) {
             return failure;
         }
         return open_doors();
+    }
+
+    void use_groups()
+    {
+        if (auto groups = sandbox::EngineGroups::take()) {
+            launcher_.use_groups(std::move(*groups));
+        } else {
+            log::debug("engines are limited without control groups", {{"reason", groups.error().text}});
+        }
     }
 
     std::optional<Failure> open_device()

@@ -83,6 +83,7 @@ Result<std::unique_ptr<Device>> Device::open(Env& env, DeviceOptions options)
 
 void Device::connect_parts()
 {
+    sandbox_ = std::make_unique<EngineSandbox>(env_, options_.engine_program, forbidden_paths());
     inference_ = inference::make_inference(env_, *this, inference_options());
     host_ = host::make_host(env_, membership_->identity(), *membership_);
     catalog_ = catalog::make_catalog(env_);
@@ -95,20 +96,25 @@ void Device::connect_parts()
     membership_->on_change([this] { forget_removed(); });
 }
 
+std::vector<std::string> Device::forbidden_paths() const
+{
+    auto const& paths = options_.paths;
+    return {(paths.data / "identity.key").string(), (paths.data / "membership.log").string(),
+            (paths.data / "models").string(), paths.api_token().string(), paths.socket.string()};
+}
+
 inference::Options Device::inference_options() const
 {
     auto const& config = options_.config.engine;
-    auto const& paths = options_.paths;
     return {.program = options_.engine_program,
-            .forbidden_paths = {(paths.data / "identity.key").string(), (paths.data / "membership.log").string(),
-                                (paths.data / "models").string(), paths.api_token().string(), paths.socket.string(),
-                                "/etc/shadow", "/etc/passwd"},
+            .forbidden_paths = forbidden_paths(),
             .arguments = {},
             .context = config.context,
             .slots = config.slots,
             .threads = config.threads == 0 ? options_.cores : config.threads,
             .memory_limit_bytes = catalog::probe_memory(env_.disk()).total_bytes,
-            .idle_limit = std::chrono::minutes(config.idle_minutes)};
+            .idle_limit = std::chrono::minutes(config.idle_minutes),
+            .on_walls = [this](sandbox::Report const& report) { sandbox_->take(report); }};
 }
 
 Result<void> Device::start()
@@ -153,6 +159,7 @@ Task<> Device::stop()
     co_await membership_->stop();
     co_await host_->stop();
     co_await inference_->stop();
+    co_await sandbox_->stop();
 }
 
 Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest model)

@@ -6,6 +6,7 @@
 #include "membership/membership.h"
 #include "models/store.h"
 #include "node/config.h"
+#include "node/engine_sandbox.h"
 #include "scheduling/scheduling.h"
 
 namespace plexus::node {
@@ -40,6 +41,7 @@ public:
 
     models::Store& store() { return *store_; }
     inference::Inference& inference() { return *inference_; }
+    EngineSandbox& sandbox() { return *sandbox_; }
     membership::Membership& membership() { return *membership_; }
     host::Host& host() { return *host_; }
     catalog::Catalog& catalog() { return *catalog_; }
@@ -59,6 +61,7 @@ private:
     void forget_removed();
     void publish_models();
     void publish_loaded();
+    std::vector<std::string> forbidden_paths() const;
     inference::Options inference_options() const;
 
     Env& env_;
@@ -66,6 +69,7 @@ private:
     Time started_;
     std::unique_ptr<models::Store> store_;
     std::unique_ptr<membership::Membership> membership_;
+    std::unique_ptr<EngineSandbox> sandbox_;
     std::unique_ptr<inference::Inference> inference_;
     std::unique_ptr<host::Host> host_;
     std::unique_ptr<catalog::Catalog> catalog_;

@@ -8,6 +8,55 @@ namespace {
 
 constexpr std::uint64_t little_space = 1ULL << 30;
 
+std::vector<std::string> texts_of(std::vector<sandbox::Layer> const& layers)
+{
+    auto texts = std::vector<std::string>{};
+    for (auto const layer : layers) {
+        texts.emplace_back(to_string(layer));
+    }
+    return texts;
+}
+
+std::string text_of(sandbox::Grade grade)
+{
+    return {static_cast<char>(grade)};
+}
+
+api::SandboxView sandbox_view(std::optional<Result<sandbox::Report>> const& last)
+{
+    if (!last) {
+        return {};
+    }
+    if (!*last) {
+        return {.reason = last->error().text};
+    }
+    auto const& report = **last;
+    return {.grade = text_of(report.grade()),
+            .walls = texts_of(report.standing),
+            .missing = texts_of(report.missing),
+            .probes = report.probes,
+            .digest = fmt::format("{:016x}", report.digest),
+            .reason = {}};
+}
+
+/// A weak sandbox is good if the owner allows it: without that no engine starts.
+api::CheckView sandbox_check(Result<sandbox::Report> const& tested)
+{
+    if (!tested) {
+        return {.name = "sandbox",
+                .is_good = false,
+                .text = tested.error().text,
+                .next = "let programs have unprivileged user namespaces and Landlock, or set "
+                        "engine.allow_weak_sandbox = true"};
+    }
+    auto text = fmt::format("grade {}: {} walls, proven by {} attempts", text_of(tested->grade()),
+                            tested->standing.size(), tested->probes);
+    if (!tested->missing.empty()) {
+        text += "; without " + names_of(tested->missing);
+    }
+    return {.name = "sandbox", .is_good = true, .text = std::move(text), .next = ""};
+}
+
 /// A task of the scheduler as the API's answer.
 class TaskAnswer final : public api::Answer {
 public:
@@ -338,7 +387,8 @@ api::StatusView DeviceServices::status() const
             .running_tasks = device_.scheduler().running(),
             .queued_tasks = device_.scheduler().queued(),
             .uptime = device_.env().now() - device_.started(),
-            .is_ready = true};
+            .is_ready = true,
+            .sandbox = sandbox_view(device_.sandbox().last())};
 }
 
 Task<std::vector<api::CheckView>> DeviceServices::checks()
@@ -352,6 +402,10 @@ Task<std::vector<api::CheckView>> DeviceServices::checks()
                       .is_good = engine.has_value(),
                       .text = engine ? "the engine program is there" : engine.error().text,
                       .next = engine ? "" : "install plexus-engine beside plexusd, or set engine.program"});
+
+    if (engine) {
+        checks.push_back(sandbox_check(co_await device_.sandbox().test()));
+    }
 
     auto const models = list();
     auto const here = std::ranges::count_if(models, &api::ModelView::is_local);

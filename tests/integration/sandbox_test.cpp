@@ -45,6 +45,8 @@ public:
     explicit Engines(std::optional<Layer> left_out = {}) : left_out_(left_out) { launcher_.leave_out(left_out); }
 
     Launcher& launcher() { return launcher_; }
+    /// Called with the path of the model once it is open.
+    void after_opening(std::function<void(std::string const&)> action) { after_opening_ = std::move(action); }
     void forbid(std::vector<std::string> paths) { forbidden_ = std::move(paths); }
 
     /// Raises and probes the walls without a model, or with one.
@@ -58,6 +60,9 @@ public:
         options.memory_limit_bytes = 1ULL << 30;
         if (with_model) {
             options.file = env_.disk().open(model_.path()).value();
+            if (after_opening_) {
+                after_opening_(model_.path());
+            }
         } else {
             options.arguments = {"--probe", "only"};
         }
@@ -107,6 +112,7 @@ private:
     Launcher launcher_{env_.context()};
     std::optional<Layer> left_out_;
     std::vector<std::string> forbidden_;
+    std::function<void(std::string const&)> after_opening_;
 };
 
 /// What a device keeps from its engines: its key, its log and its store.
@@ -256,6 +262,20 @@ TEST_CASE("sandbox: the key file, the store and /etc/shadow are not in the engin
     CHECK((!is_root() || reason.contains("read /etc/shadow")));
     CHECK(reason.contains("write /tmp/plexus-probe"));
     CHECK_FALSE(reason.contains("landlock"));
+}
+
+TEST_CASE("sandbox: a model whose name has gone, or means another file by now, is not put into the root")
+{
+    auto gone = Engines{};
+    gone.after_opening([](std::string const& path) { std::filesystem::remove(path); });
+    auto other = Engines{};
+    other.after_opening([](std::string const& path) {
+        std::filesystem::remove(path);
+        std::ofstream(path) << "another";
+    });
+
+    CHECK(gone.start(true).refusal.contains("the wall \"root\" cannot be raised: mount the model"));
+    CHECK(other.start(true).refusal.contains("mount the model"));
 }
 
 TEST_CASE("sandbox: sockets, a shell and tracing the daemon are kept away by seccomp, and the engine tried them")
