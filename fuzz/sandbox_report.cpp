@@ -14,8 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     if (report) {
         PLEXUS_ASSERT(report->standing.size() + report->missing.size() == sandbox::layer_names.size());
         PLEXUS_ASSERT(report->probes >= sandbox::least_probes);
-        PLEXUS_ASSERT(std::ranges::none_of(
-            report->missing, [](auto const layer) { return !sandbox::describe(layer).may_be_missing; }));
+        PLEXUS_ASSERT(std::ranges::none_of(report->missing,
+                                           [](auto const layer) { return !sandbox::describe(layer).may_be_missing; }));
         PLEXUS_ASSERT(sandbox::parse_report(sandbox::to_text(*report)) == report);
     }
     return 0;

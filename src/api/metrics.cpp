@@ -59,12 +59,14 @@ std::string Metrics::text(StatusView const& status, std::size_t devices, std::si
     gauge(text, "plexus_queued_tasks", "Tasks that wait here now.", status.queued_tasks);
     gauge(text, "plexus_devices", "Devices of the mesh, this one included.", devices);
     gauge(text, "plexus_api_connections", "Open API connections.", connections);
-    declare(text, "plexus_sandbox_grade", "gauge", "How much of the sandbox of engines stands: A all, C some is missing.");
+    declare(text, "plexus_sandbox_grade", "gauge",
+            "How much of the sandbox of engines stands: A all, C some is missing.");
     if (!status.sandbox.grade.empty()) {
         text += fmt::format("plexus_sandbox_grade{{grade=\"{}\"}} 1\n", status.sandbox.grade);
     }
     gauge(text, "plexus_sandbox_walls", "Walls around engines that stand.", status.sandbox.walls.size());
-    gauge(text, "plexus_sandbox_missing_walls", "Walls around engines that are missing.", status.sandbox.missing.size());
+    gauge(text, "plexus_sandbox_missing_walls", "Walls around engines that are missing.",
+          status.sandbox.missing.size());
     gauge(text, "plexus_uptime_seconds", "Time since the daemon started.", in_seconds(status.uptime));
     return text;
 }

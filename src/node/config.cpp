@@ -166,9 +166,8 @@ constexpr auto keys = std::array{
         [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.idle_minutes, text, 1, 1 << 20);
         }},
-    Key{"engine.allow_weak_sandbox", [](Config& config, std::string const& text) {
-            return set_flag(config.engine.allow_weak_sandbox, text);
-        }},
+    Key{"engine.allow_weak_sandbox",
+        [](Config& config, std::string const& text) { return set_flag(config.engine.allow_weak_sandbox, text); }},
     Key{"log.level", set_log_level},
 };
 

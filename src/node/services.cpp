@@ -46,8 +46,9 @@ api::CheckView sandbox_check(Result<sandbox::Report> const& tested)
         return {.name = "sandbox",
                 .is_good = false,
                 .text = tested.error().text,
-                .next = "let programs have unprivileged user namespaces and Landlock, or set "
-                        "engine.allow_weak_sandbox = true"};
+                .next =
+                    "let programs have unprivileged user namespaces and Landlock, or set "
+                    "engine.allow_weak_sandbox = true"};
     }
     auto text = fmt::format("grade {}: {} walls, proven by {} attempts", text_of(tested->grade()),
                             tested->standing.size(), tested->probes);

@@ -13,8 +13,9 @@ using namespace plexus::sandbox;
 
 namespace {
 
-constexpr auto mounts = "24 30 0:21 / /proc rw - proc proc rw\n"
-                        "31 30 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+constexpr auto mounts =
+    "24 30 0:21 / /proc rw - proc proc rw\n"
+    "31 30 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
 /// Runs `action` in a process of its own, which ends with its answer.
 bool in_child(std::function<bool()> const& action)
@@ -74,9 +75,8 @@ TEST_CASE("sandbox group: a group that others are in too is left alone")
         MESSAGE("not seen: this user may not make control groups");
         return;
     }
-    auto const taken = in_child([&] {
-        return join(folder) && in_child([&] { return EngineGroups::take(folder, {}).has_value(); });
-    });
+    auto const taken = in_child(
+        [&] { return join(folder) && in_child([&] { return EngineGroups::take(folder, {}).has_value(); }); });
 
     CHECK_FALSE(taken);
     CHECK(std::filesystem::remove(folder));
