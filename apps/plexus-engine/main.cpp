@@ -244,7 +244,7 @@ int main(int count, char** values)
     }
     channel.send(EngineFrameType::walls, 0, sandbox::to_text(*walls));
     if (arguments->only_probes) {
-        return 0;
+        ::_exit(0);
     }
     auto const first = channel.receive();
     if (!first || first->type != EngineFrameType::load) {

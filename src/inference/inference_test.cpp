@@ -3,6 +3,7 @@
 #include "base/sim_env.h"
 #include "inference/chat_events.h"
 #include "inference/inference.h"
+#include "sandbox/report_testing.h"
 #include "stream/engine_protocol.h"
 
 using namespace plexus;
@@ -32,15 +33,6 @@ Task<Result<void>> send(ByteStream& channel, EngineFrameType type, std::uint32_t
     co_return co_await channel.write(frame);
 }
 
-std::string proven_walls()
-{
-    auto report = sandbox::Report{.probes = sandbox::least_probes};
-    for (auto const& known : sandbox::layer_names) {
-        report.standing.push_back(known.layer);
-    }
-    return to_text(report);
-}
-
 /// A scripted engine: answers every request with `tokens` chunks, one each 10 ms; dies before chunk `dies_at`.
 sim::Program scripted(int tokens, int dies_at = -1)
 {
@@ -55,7 +47,7 @@ sim::Program scripted(int tokens, int dies_at = -1)
             decoder.push(ByteView(buffer).first(count));
             while (auto frame = decoder.next().value()) {
                 if (frame->type == EngineFrameType::load) {
-                    std::ignore = co_await send(channel, EngineFrameType::walls, 0, proven_walls());
+                    std::ignore = co_await send(channel, EngineFrameType::walls, 0, sandbox::proven_walls());
                     std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":4,"context":4096})");
                 } else if (frame->type == EngineFrameType::request) {
                     auto head = std::string("\xc8\0\0\0", 4);
@@ -90,6 +82,7 @@ sim::Program echoing(std::size_t size, int times = 1)
             decoder.push(ByteView(buffer).first(count));
             while (auto frame = decoder.next().value()) {
                 if (frame->type == EngineFrameType::load) {
+                    std::ignore = co_await send(channel, EngineFrameType::walls, 0, sandbox::proven_walls());
                     std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":4,"context":4096})");
                 } else if (frame->type == EngineFrameType::request) {
                     auto const head = std::string("\xc8\0\0\0", 4);
@@ -268,7 +261,7 @@ TEST_CASE("inference: an engine that is ready without having proven its walls ge
 TEST_CASE("inference: an engine that hangs in an answer is ended")
 {
     auto device = Device([](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
-        std::ignore = co_await send(channel, EngineFrameType::walls, 0, proven_walls());
+        std::ignore = co_await send(channel, EngineFrameType::walls, 0, sandbox::proven_walls());
         std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
         co_await sleep_for(env, 1h);
         co_return 0;
@@ -285,7 +278,7 @@ TEST_CASE("inference: an engine that hangs in an answer is ended")
 TEST_CASE("inference: an engine that speaks but does not read gets no more requests than a limit")
 {
     auto device = Device([](Env& env, ByteStream& channel, ProcessOptions) -> Task<int> {
-        std::ignore = co_await send(channel, EngineFrameType::walls, 0, proven_walls());
+        std::ignore = co_await send(channel, EngineFrameType::walls, 0, sandbox::proven_walls());
         std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":1})");
         for (auto written = Result<void>{}; written;) {
             co_await sleep_for(env, 100ms);

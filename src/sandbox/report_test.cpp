@@ -1,24 +1,9 @@
 #include <doctest/doctest.h>
 
-#include "sandbox/report.h"
+#include "sandbox/report_testing.h"
 
 using namespace plexus;
 using namespace plexus::sandbox;
-
-namespace {
-
-Report report_without(std::vector<Layer> missing)
-{
-    auto report = Report{.missing = std::move(missing), .probes = 184, .digest = 0xabc};
-    for (auto const& known : layer_names) {
-        if (std::ranges::find(report.missing, known.layer) == report.missing.end()) {
-            report.standing.push_back(known.layer);
-        }
-    }
-    return report;
-}
-
-}  // namespace
 
 TEST_CASE("sandbox report: what is written is read again")
 {

@@ -108,8 +108,8 @@ class HostileModels(unittest.TestCase):
 
     TEMPLATES = {
         "that is no template": "{% for %}{{",
-        "that takes all memory": "{% set x = namespace(t='x') %}{% for i in range(64) %}"
-                                 "{% set x.t = x.t ~ x.t %}{% endfor %}{{ x.t }}",
+        "that makes a prompt of 8 MiB": "{% set x = namespace(t='x') %}{% for i in range(23) %}"
+                                        "{% set x.t = x.t ~ x.t %}{% endfor %}{{ x.t }}",
         "that asks for a file": "{% include '/etc/passwd' %}{{ open('/etc/passwd').read() }}",
         "that climbs out of its language": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "that calls itself without end": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",

@@ -4,7 +4,7 @@
 
 #include <boost/asio/detached.hpp>
 
-#include "sandbox/report.h"
+#include "sandbox/report_testing.h"
 #include "stream/engine_protocol.h"
 
 namespace plexus::simulation {
@@ -116,15 +116,6 @@ Task<> answer(LifeHandle life, std::uint32_t id, TaskKind kind, std::string body
     std::ignore = co_await send(life, EngineFrameType::end, id, "");
 }
 
-std::string proven_walls()
-{
-    auto report = sandbox::Report{.probes = sandbox::least_probes};
-    for (auto const& known : sandbox::layer_names) {
-        report.standing.push_back(known.layer);
-    }
-    return to_text(report);
-}
-
 Task<> load(LifeHandle life)
 {
     co_await sleep_for(life->env, life->mood->load);
@@ -133,7 +124,7 @@ Task<> load(LifeHandle life)
     }
     auto const refuses = life->chance(life->mood->refuses);
     if (!refuses) {
-        std::ignore = co_await send(life, EngineFrameType::walls, 0, proven_walls());
+        std::ignore = co_await send(life, EngineFrameType::walls, 0, sandbox::proven_walls());
     }
     std::ignore = co_await send(life, refuses ? EngineFrameType::refused : EngineFrameType::ready, 0,
                                 refuses ? R"(the wall "landlock" is open)" : R"({"slots":4,"context":4096})");
