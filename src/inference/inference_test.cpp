@@ -250,7 +250,7 @@ TEST_CASE("inference: an engine that is ready without having proven its walls ge
             co_return 0;
         });
         auto task = [&]() -> Task<> {
-            auto const answer = co_await device.inference->start_chat({}, "{}", {});
+            auto const answer = co_await device.inference->start({}, TaskKind::chat, "{}", {});
             REQUIRE_FALSE(answer);
             CHECK(device.inference->loaded().empty());
         };
