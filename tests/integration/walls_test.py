@@ -91,7 +91,7 @@ class Walls(unittest.TestCase):
                 sandbox = sandbox_of(device)
                 check = check_of(device, "sandbox")
                 _, metrics = device.curl("/metrics")
-                log = device.log.read_text() + (device.home / "state" / "plexusd.log").read_text()
+                log = device.log.read_text()
 
                 self.assertTrue(answer)
                 self.assertEqual(sandbox["grade"], "C")
@@ -108,8 +108,8 @@ class HostileModels(unittest.TestCase):
 
     TEMPLATES = {
         "that is no template": "{% for %}{{",
-        "that makes a prompt of 8 MiB": "{% set x = namespace(t='x') %}{% for i in range(23) %}"
-                                        "{% set x.t = x.t ~ x.t %}{% endfor %}{{ x.t }}",
+        "that makes more than any context holds": "{% set x = namespace(t='word ') %}{% for i in range(13) %}"
+                                                  "{% set x.t = x.t ~ x.t %}{% endfor %}{{ x.t }}",
         "that asks for a file": "{% include '/etc/passwd' %}{{ open('/etc/passwd').read() }}",
         "that climbs out of its language": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "that calls itself without end": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
