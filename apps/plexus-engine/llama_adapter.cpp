@@ -1,7 +1,10 @@
 #include "llama_adapter.h"
 
+#include <sys/resource.h>
+
 #include "arg.h"
 #include "common.h"
+#include "llama-ext.h"
 #include "llama.h"
 #include "log.h"
 #include "request_rules.h"
@@ -17,8 +20,30 @@ constexpr auto default_slots = 4;
 constexpr auto same_conversation =
     0.5F;  // share of a prompt that a slot must hold to be chosen for it; else the oldest
 constexpr auto batch_tokens = 256;  // of prompts, computed in one step; a request that is cancelled ends after it
+constexpr auto kept_states = 2;  // a slot; models/memory_estimate.h counts with the same
 
-json to_ready(server_context_meta const& meta, common_params const& params)
+/// What llama.cpp has set aside, by its own account.
+struct Allocated {
+    std::size_t weights = 0;
+    std::size_t cache = 0;
+    std::size_t compute = 0;
+    std::size_t unread_file = 0;  // mapped pages behind weights that were repacked
+};
+
+Allocated allocated(llama_context const* context, std::size_t weights)
+{
+    auto sum = Allocated{};
+    for (auto const& [type, memory] : llama_get_memory_breakdown(context)) {
+        sum.weights += memory.model;
+        sum.cache += memory.context;
+        sum.compute += memory.compute;
+    }
+    sum.unread_file = sum.weights - std::min(sum.weights, weights);
+    sum.weights = std::min(sum.weights, weights);
+    return sum;
+}
+
+json to_ready(server_context_meta const& meta, common_params const& params, Allocated const& memory)
 {
     return {{"context", meta.slot_n_ctx},
             {"trained_context", meta.model_n_ctx_train},
@@ -27,7 +52,12 @@ json to_ready(server_context_meta const& meta, common_params const& params)
             {"weights_bytes", meta.model_size},
             {"quantisation", meta.model_ftype},
             {"sees", meta.has_inp_image},
-            {"hears", meta.has_inp_audio}};
+            {"hears", meta.has_inp_audio},
+            {"loaded_weights_bytes", memory.weights},
+            {"cache_bytes", memory.cache},
+            {"compute_bytes", memory.compute},
+            {"unread_file_bytes", memory.unread_file},
+            {"resident_bytes", LlamaAdapter::resident_bytes()}};
 }
 
 LlamaAdapter::Answer refusal(json const& error)
@@ -75,6 +105,7 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     params.use_jinja = true;
     params.cache_ram_mib = 0;
     params.slot_prompt_similarity = same_conversation;
+    params.n_ctx_checkpoints = kept_states;
     params.fit_params = false;
     params.endpoint_metrics = true;
     common_init();
@@ -108,7 +139,14 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         {"/v1/audio/transcriptions", routes.post_transcriptions_oai},
         {"/count", [rules = state_->rules.get()](server_http_req const& request) { return rules->count(request); }},
     };
-    return to_ready(meta, params).dump();
+    return to_ready(meta, params, allocated(state_->context.get_llama_context(), meta.model_size)).dump();
+}
+
+std::uint64_t LlamaAdapter::resident_bytes()
+{
+    auto usage = rusage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 void LlamaAdapter::run()

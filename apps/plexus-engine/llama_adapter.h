@@ -26,6 +26,9 @@ public:
     /// Errors: `malformed` (parameters), `unavailable` (llama.cpp would not load it).
     Result<std::string> load(std::string const& path, std::string const& parameters);
 
+    /// The most memory that the process has had.
+    static std::uint64_t resident_bytes();
+
     /// Computes until `terminate`; the caller's thread becomes the model's owner.
     void run();
     void terminate();

@@ -219,7 +219,9 @@ void serve_frames(Channel& channel, Requests& requests)
         case EngineFrameType::request: requests.start(std::move(*frame)); break;
         case EngineFrameType::cancel: requests.cancel(frame->request); break;
         case EngineFrameType::ping:
-            channel.send(EngineFrameType::pong, frame->request, fmt::format(R"({{"busy":{}}})", requests.running()));
+            channel.send(EngineFrameType::pong, frame->request,
+                         fmt::format(R"({{"busy":{},"resident_bytes":{}}})", requests.running(),
+                                     engine::LlamaAdapter::resident_bytes()));
             break;
         default: ::_exit(0);
         }

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "base/checked.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "inference/chat_events.h"
@@ -18,6 +19,20 @@ constexpr std::size_t max_reason_bytes = 4096;
 std::string reason_of(ByteView payload)
 {
     return printable_utf8(as_text(payload), max_reason_bytes);
+}
+
+boost::json::object object_of(ByteView payload)
+{
+    auto code = boost::system::error_code{};
+    auto json = boost::json::parse(as_text(payload), code);
+    return code || !json.is_object() ? boost::json::object{} : std::move(json.get_object());
+}
+
+template <typename Number>
+Number number_in(boost::json::object const& object, std::string_view name)
+{
+    auto const* value = object.if_contains(name);
+    return value != nullptr && value->is_int64() ? checked_cast<Number>(value->get_int64()).value_or(0) : 0;
 }
 
 }  // namespace
@@ -145,9 +160,11 @@ private:
     Signal changed_;
 };
 
-EngineProcess::EngineProcess(Env& env, std::unique_ptr<Process> process, std::function<void()> changed)
-    : env_(env), process_(std::move(process)), changed_(std::move(changed)), last_heard_(env.now()),
-      last_used_(env.now()), wake_(env.executor()), state_changed_(env.executor()), tasks_(env.executor())
+EngineProcess::EngineProcess(Env& env, std::unique_ptr<Process> process, EngineStart start,
+                             std::function<void()> changed)
+    : env_(env), process_(std::move(process)), start_(std::move(start)), changed_(std::move(changed)),
+      last_heard_(env.now()), last_used_(env.now()), wake_(env.executor()), state_changed_(env.executor()),
+      tasks_(env.executor())
 {
 }
 
@@ -225,6 +242,9 @@ void EngineProcess::forget(std::uint32_t request)
 {
     if (answers_.erase(request) > 0) {
         last_used_ = env_.now();
+        if (answers_.empty() && !is_leaving()) {
+            send(EngineFrameType::ping, 0, {});  // for what its work took
+        }
         changed_();
     }
 }
@@ -317,19 +337,23 @@ void EngineProcess::take_ready(ByteView payload)
         finish();
         return;
     }
-    auto code = boost::system::error_code{};
-    auto const json = boost::json::parse(as_text(payload), code);
-    if (auto const* object = json.if_object(); !code && object != nullptr) {
-        auto const number = [&](std::string_view name) {
-            auto const* value = object->if_contains(name);
-            return value != nullptr && value->is_int64() ? static_cast<std::uint32_t>(value->get_int64()) : 0U;
-        };
-        slots_ = number("slots");
-        context_ = number("context");
-    }
+    auto const ready = object_of(payload);
+    slots_ = number_in<std::uint32_t>(ready, "slots");
+    context_ = number_in<std::uint32_t>(ready, "context");
+    unread_file_bytes_ = number_in<std::uint64_t>(ready, "unread_file_bytes");
+    memory_.weights = number_in<std::uint64_t>(ready, "loaded_weights_bytes");
+    memory_.cache = number_in<std::uint64_t>(ready, "cache_bytes");
+    memory_.compute = number_in<std::uint64_t>(ready, "compute_bytes");
+    take_pong(payload);
     loaded_ = Result<void>{};
     state_changed_.notify();
     changed_();
+}
+
+void EngineProcess::take_pong(ByteView payload)
+{
+    auto const resident = number_in<std::uint64_t>(object_of(payload), "resident_bytes");
+    memory_.resident = resident - std::min(resident, unread_file_bytes_);
 }
 
 void EngineProcess::take(stream::EngineFrame frame)
@@ -338,6 +362,8 @@ void EngineProcess::take(stream::EngineFrame frame)
         take_walls(frame.payload);
     } else if (frame.type == EngineFrameType::ready) {
         take_ready(frame.payload);
+    } else if (frame.type == EngineFrameType::pong) {
+        take_pong(frame.payload);
     } else if (frame.type == EngineFrameType::refused) {
         loaded_ = fail(ErrorKind::unavailable, "the engine refused to start: {}", reason_of(frame.payload));
         state_changed_.notify();

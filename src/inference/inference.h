@@ -37,12 +37,33 @@ public:
     virtual Timings const& timings() const = 0;
 };
 
+/// How many answers an engine gives at the same time, and how many tokens each may have.
+struct EngineShape {
+    std::uint32_t context = 0;
+    std::uint32_t slots = 0;
+
+    bool operator==(EngineShape const&) const = default;
+};
+
+/// What an engine holds, in bytes, as it says itself; zero where it does not.
+struct EngineMemory {
+    std::uint64_t weights = 0;  ///< llama.cpp's own sums, here and below
+    std::uint64_t cache = 0;
+    std::uint64_t compute = 0;
+    std::uint64_t resident = 0;  ///< the most that the process had, but pages of the file that nothing reads any more
+};
+
 /// A model in memory.
 struct LoadedModel {
-    ModelDigest digest;
+    ModelDigest digest{};
     std::uint32_t slots = 0;
     std::uint32_t busy = 0;
     std::uint32_t context = 0;
+    bool is_pinned = false;
+    bool is_reduced = false;  ///< less context or fewer slots than set, since memory is short
+    std::uint64_t predicted_bytes = 0;  ///< before it was loaded; 0: not known
+    EngineMemory used{};
+    std::optional<Time> leaves{};  ///< when it leaves memory if nobody uses it
 };
 
 /// What an engine must know of a model before it loads it.
@@ -58,6 +79,13 @@ public:
     /// Errors: `not_found`, `malformed` when the bytes no longer match the digest, `io`.
     virtual Task<Result<std::shared_ptr<File const>>> open(ModelDigest model) = 0;
     virtual ModelTraits traits(ModelDigest const&) const { return {}; }
+    /// Bytes that an engine of this shape needs; 0: not known, the model is loaded without a look at the memory.
+    virtual std::uint64_t memory_need(ModelDigest const& model, EngineShape shape) const
+    {
+        static_cast<void>(model);
+        static_cast<void>(shape);
+        return 0;
+    }
 };
 
 /// How engines are run.
@@ -69,22 +97,40 @@ struct Options {
     std::uint32_t slots = 4;
     std::uint32_t threads = 2;
     std::uint64_t memory_limit_bytes = 0;  ///< of one engine beside the mapped model; 0: none
+    /// Bytes that all engines together may need now, those that run included. Nothing set: no limit.
+    std::function<std::uint64_t()> memory_for_engines{};
+    Duration room_limit = std::chrono::seconds(60);  ///< how long a model waits for memory that busy ones hold
     Duration idle_limit = std::chrono::minutes(30);  ///< an unused model leaves memory after this
     Duration load_limit = std::chrono::minutes(5);
     std::function<void(sandbox::Report const&)> on_walls{};  ///< called with what each engine proved, once it is ready
 };
 
+/// Models that may wait for memory at the same time.
+inline constexpr std::size_t max_waiting_for_memory = 8;
+
 /// Runs models on this device, one sandboxed engine process each, started when needed.
+///
+/// Where memory is limited, a model that does not fit beside the others gets fewer slots, then less context; then idle
+/// engines are ended for it, the one not used for longest first; then it waits for busy ones. Pinned models stay.
 class Inference {
 public:
     virtual ~Inference() = default;
 
     /// Starts an answer to the body of a task; loads the model first if it is not in memory.
     /// `loading` is called once if the caller has to wait for that.
-    /// Errors: those of the source; `unavailable` (does not start, too many requests), `timed_out`.
+    /// Errors: those of the source; `unavailable` (does not start, too many requests, not enough memory: with what it
+    /// needs and what can be had), `timed_out`.
     virtual Task<Result<std::unique_ptr<Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
                                                             std::function<void()> loading) = 0;
     virtual std::vector<LoadedModel> loaded() const = 0;
+    /// Brings the model into memory. Errors: as above.
+    virtual Task<Result<LoadedModel>> load(ModelDigest model) = 0;
+    /// How long the model stays in memory after its next use and those after that: nothing means Options::idle_limit, zero
+    /// that it leaves at once, negative for ever.
+    virtual void keep(ModelDigest const& model, std::optional<Duration> after_use) = 0;
+    /// A pinned model is ended neither for another one nor when idle. Does not load it.
+    virtual void pin(ModelDigest const& model, bool pinned) = 0;
+    virtual std::vector<ModelDigest> pinned() const = 0;
     /// Ends the model's engine; running answers fail with `closed`. False if it was not loaded.
     virtual bool unload(ModelDigest const& model) = 0;
     /// Called on the loop when a model enters or leaves memory, or becomes busy or free.

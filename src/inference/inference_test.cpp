@@ -23,8 +23,14 @@ struct FileModel final : ModelSource {
         }
         co_return std::shared_ptr<File const>(std::move(*file));
     }
+    std::uint64_t memory_need(ModelDigest const&, EngineShape shape) const override
+    {
+        return need_of_slot * shape.slots;
+    }
+
     sim::SimEnv& env;
     bool is_empty = false;
+    std::uint64_t need_of_slot = 0;
 };
 
 Task<Result<void>> send(ByteStream& channel, EngineFrameType type, std::uint32_t id, std::string_view payload)
@@ -49,6 +55,8 @@ sim::Program scripted(int tokens, int dies_at = -1)
                 if (frame->type == EngineFrameType::load) {
                     std::ignore = co_await send(channel, EngineFrameType::walls, 0, sandbox::proven_walls());
                     std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":4,"context":4096})");
+                } else if (frame->type == EngineFrameType::ping) {
+                    std::ignore = co_await send(channel, EngineFrameType::pong, 0, R"({"resident_bytes":1000})");
                 } else if (frame->type == EngineFrameType::request) {
                     auto head = std::string("\xc8\0\0\0", 4);
                     std::ignore = co_await send(channel, EngineFrameType::head, frame->request, head);
@@ -106,6 +114,7 @@ struct Device {
     sim::SimEnv& env = world.add_device("device");
     FileModel source{env};
     std::unique_ptr<Inference> inference;
+    std::uint64_t memory = UINT64_MAX;  ///< for all engines
 
     explicit Device(sim::Program program)
     {
@@ -113,6 +122,7 @@ struct Device {
         auto options = Options{};
         options.program = "/engine";
         options.idle_limit = 10s;
+        options.memory_for_engines = [this] { return memory; };
         inference = make_inference(env, source, std::move(options));
     }
 
@@ -313,6 +323,151 @@ TEST_CASE("inference: models that are not here are asked for again and again, an
         // No pause stands in the way, since nothing was remembered.
         auto const answer = co_await device.inference->start({}, TaskKind::chat, "{}", {});
         CHECK(answer.has_value());
+    };
+    device.run(task());
+}
+
+namespace {
+
+ModelDigest digest(std::uint8_t number)
+{
+    return ModelDigest::from_bytes(Bytes(ModelDigest::size, std::byte{number})).value();
+}
+
+auto const first = digest(1);
+auto const second = digest(2);
+auto const third = digest(3);
+
+std::vector<ModelDigest> in_memory(Inference const& inference)
+{
+    auto models = std::vector<ModelDigest>{};
+    for (auto const& model : inference.loaded()) {
+        models.push_back(model.digest);
+    }
+    return models;
+}
+
+}  // namespace
+
+TEST_CASE("inference: a third model ends the one not used for longest, but never a pinned one")
+{
+    auto device = Device(scripted(2));
+    device.source.need_of_slot = 10;
+    device.memory = 80;
+    auto task = [&]() -> Task<> {
+        for (auto const& model : {first, second}) {
+            CHECK((co_await device.inference->load(model)).value().predicted_bytes == 40);
+            co_await sleep_for(device.env, 1s);
+        }
+        CHECK(in_memory(*device.inference) == std::vector{first, second});
+        CHECK((co_await device.inference->load(third)).has_value());
+        CHECK(in_memory(*device.inference) == std::vector{second, third});
+
+        device.inference->pin(second, true);
+        co_await sleep_for(device.env, 1s);
+        CHECK((co_await device.inference->load(first)).has_value());
+        CHECK(in_memory(*device.inference) == std::vector{first, second});
+        CHECK(device.inference->pinned() == std::vector{second});
+        co_await sleep_for(device.env, 20s);
+        CHECK(in_memory(*device.inference) == std::vector{second});
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: a model waits for memory that a busy one holds, and takes it when that has answered")
+{
+    auto device = Device(scripted(50));
+    device.source.need_of_slot = 10;
+    device.memory = 40;
+    auto task = [&]() -> Task<> {
+        auto busy = (co_await device.inference->start(first, TaskKind::chat, "{}", {})).value();
+        auto const start = device.env.now();
+        auto release = [](Device& used, Generation& answer, std::unique_ptr<Generation>& owner) -> Task<> {
+            CHECK((co_await count_chunks(answer)).value() == 50);
+            co_await sleep_for(used.env, 1s);
+            owner.reset();
+        };
+        asio::co_spawn(device.env.executor(), release(device, *busy, busy), [](std::exception_ptr const&) {});
+        CHECK((co_await device.inference->load(second)).has_value());
+        CHECK(device.env.now() - start >= 1s);
+        CHECK(in_memory(*device.inference) == std::vector{second});
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: memory that busy models hold for too long is a typed error, and the next try is not held back")
+{
+    auto device = Device(scripted(2));
+    device.source.need_of_slot = 10;
+    device.memory = 40;
+    auto task = [&]() -> Task<> {
+        auto busy = (co_await device.inference->start(first, TaskKind::chat, "{}", {})).value();
+        auto const start = device.env.now();
+        auto const failed = co_await device.inference->load(second);
+        CHECK(failed.error().kind == ErrorKind::unavailable);
+        CHECK(failed.error().text.contains("busy models hold"));
+        CHECK(device.env.now() - start >= 60s);
+        busy.reset();
+        CHECK((co_await device.inference->load(second)).has_value());
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: memory that cannot suffice is refused at once with both numbers")
+{
+    auto device = Device(scripted(2));
+    device.source.need_of_slot = 5'100'000'000;
+    device.memory = 8'300'000'000;
+    auto task = [&]() -> Task<> {
+        device.inference->pin(first, true);
+        CHECK((co_await device.inference->load(first)).value().is_reduced);
+        auto const failed = co_await device.inference->load(second);
+        CHECK(failed.error().kind == ErrorKind::unavailable);
+        CHECK(failed.error().text.contains("needs 5.1 GB of memory, 3.2 GB can be had"));
+        device.inference->pin(first, false);
+        CHECK((co_await device.inference->load(second)).has_value());
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: no more models wait for memory than a limit")
+{
+    auto device = Device(scripted(2));
+    device.source.need_of_slot = 10;
+    device.memory = 40;
+    auto task = [&]() -> Task<> {
+        auto busy = (co_await device.inference->start(first, TaskKind::chat, "{}", {})).value();
+        auto refused = 0;
+        auto ask = [](Device& used, ModelDigest model, int& count) -> Task<> {
+            auto const loaded = co_await used.inference->load(model);
+            count += !loaded && loaded.error().text.contains("wait for memory already") ? 1 : 0;
+        };
+        for (std::uint8_t model = 10; model < 10 + max_waiting_for_memory + 3; ++model) {
+            asio::co_spawn(device.env.executor(), ask(device, digest(model), refused),
+                           [](std::exception_ptr const&) {});
+        }
+        co_await sleep_for(device.env, 1s);
+        CHECK(refused == 3);
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: a model stays as long as it was asked to")
+{
+    auto device = Device(scripted(2));
+    auto task = [&]() -> Task<> {
+        device.inference->keep(first, Duration::zero());
+        device.inference->keep(second, Duration(-1));
+        for (auto const& model : {first, second, third}) {
+            auto answer = (co_await device.inference->start(model, TaskKind::chat, "{}", {})).value();
+            CHECK((co_await count_chunks(*answer)).value() == 2);
+        }
+        co_await sleep_for(device.env, 1s);
+        CHECK(in_memory(*device.inference) == std::vector{second, third});
+        CHECK(device.inference->loaded().at(1).leaves.has_value());
+        CHECK(device.inference->loaded().at(1).used.resident == 1000);
+        co_await sleep_for(device.env, 60s);
+        CHECK(in_memory(*device.inference) == std::vector{second});
     };
     device.run(task());
 }
