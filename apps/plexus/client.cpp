@@ -215,6 +215,17 @@ void separate_reason(Failure& failure)
     }
 }
 
+std::string percent_encoded(std::string_view text)
+{
+    auto encoded = std::string{};
+    for (auto const each : text) {
+        auto const is_plain = std::isalnum(static_cast<unsigned char>(each)) != 0 || each == '-' || each == '.' ||
+                              each == '_' || each == '~' || each == '/';
+        encoded += is_plain ? std::string(1, each) : fmt::format("%{:02X}", static_cast<unsigned char>(each));
+    }
+    return encoded;
+}
+
 Failure failure_of(Reply const& reply)
 {
     auto code = boost::system::error_code{};

@@ -51,6 +51,9 @@ private:
 /// What an answer that is not good says.
 Failure failure_of(Reply const& reply);
 
+/// For a part of a target; a name of a model may hold "/".
+std::string percent_encoded(std::string_view text);
+
 /// "what: why" as two lines.
 void separate_reason(Failure& failure);
 

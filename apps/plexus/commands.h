@@ -44,6 +44,11 @@ struct ConnectOptions {
     bool undo = false;
 };
 
+struct PinOptions {
+    std::string name;
+    bool off = false;
+};
+
 Task<Outcome<>> overview(Context& context);
 Task<Outcome<>> show_status(Context& context);
 Task<Outcome<>> bring_up(Context& context, UpOptions options);
@@ -58,6 +63,12 @@ Task<Outcome<>> list_models(Context& context);
 Task<Outcome<>> import_model(Context& context, ImportOptions options);
 Task<Outcome<>> remove_model(Context& context, RemoveOptions options);
 Task<Outcome<>> connect_tool(Context& context, ConnectOptions options);
+Task<Outcome<>> load_model(Context& context, std::string name);
+Task<Outcome<>> unload_model(Context& context, std::string name);
+Task<Outcome<>> pin_model(Context& context, PinOptions options);
+Task<Outcome<>> list_engines(Context& context);
+/// Measures a model; without a name each chat model of this device.
+Task<Outcome<>> measure_models(Context& context, std::string name);
 Task<Outcome<>> doctor(Context& context);
 Task<Outcome<>> show_version(Context& context);
 

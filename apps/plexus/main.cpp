@@ -116,6 +116,8 @@ private:
     ImportOptions import_;
     RemoveOptions remove_;
     ConnectOptions connect_;
+    PinOptions pin_;
+    std::string engine_;
     std::string link_;
     std::vector<std::string> topic_;
     bool wants_help_ = false;
@@ -225,6 +227,25 @@ void CommandLine::add_model_commands()
                                [this](Context& context) { return remove_model(context, remove_); });
     removing->add_option("name", remove_.name, "Name or digest")->required();
     removing->add_flag("-y,--yes", remove_.yes, "Do not ask");
+    add(*model, "ps", "List the models in memory on this device", {"plexus model ps"}, list_engines);
+    add(*model, "load", "Bring a model into memory", {"plexus model load tiny"},
+        [this](Context& context) { return load_model(context, engine_); })
+        ->add_option("name", engine_, "Name or digest")
+        ->required();
+    add(*model, "unload", "Take a model out of memory", {"plexus model unload tiny"},
+        [this](Context& context) { return unload_model(context, engine_); })
+        ->add_option("name", engine_, "Name or digest")
+        ->required();
+    auto* const pinning = add(*model, "pin", "Keep a model in memory",
+                              {"plexus model pin tiny", "plexus model pin tiny --off"},
+                              [this](Context& context) { return pin_model(context, pin_); });
+    pinning->add_option("name", pin_.name, "Name or digest")->required();
+    pinning->add_flag("--off", pin_.off, "No longer");
+    auto* const bench = add(app_, "bench", "Measure this device", {"plexus bench model", "plexus bench model tiny"},
+                            nullptr);
+    add(*bench, "model", "Measure how fast models read and answer", {"plexus bench model", "plexus bench model tiny"},
+        [this](Context& context) { return measure_models(context, engine_); })
+        ->add_option("name", engine_, "Name or digest; default is each chat model here");
 }
 
 void CommandLine::add_connect_command()

@@ -12,17 +12,6 @@ namespace json = boost::json;
 
 namespace {
 
-std::string percent_encoded(std::string_view text)
-{
-    auto encoded = std::string{};
-    for (auto const each : text) {
-        auto const is_plain = std::isalnum(static_cast<unsigned char>(each)) != 0 || each == '-' || each == '.' ||
-                              each == '_' || each == '~' || each == '/';
-        encoded += is_plain ? std::string(1, each) : fmt::format("%{:02X}", static_cast<unsigned char>(each));
-    }
-    return encoded;
-}
-
 /// Follows the JSON lines of an import.
 class ImportWatch {
 public:

@@ -77,6 +77,8 @@ constexpr auto route_table = std::array{
     RouteEntry{"GET", "/api/v1/models", list_models},
     RouteEntry{"POST", "/api/v1/models", import_model, true},
     RouteEntry{"DELETE", "/api/v1/models/", remove_model},
+    RouteEntry{"POST", "/api/v1/models/", change_engine},
+    RouteEntry{"GET", "/api/v1/engines", list_engines},
 };
 
 bool matches(RouteEntry const& entry, std::string_view path)
@@ -317,6 +319,7 @@ Task<int> Api::State::route(Request const& request, std::string const& path, Exc
 Task<int> Api::State::show_metrics(Exchange& exchange)
 {
     auto text = metrics.text(services.control.status(), services.mesh.devices().size(), server.connections());
+    text += engine_metrics(services.models.engines());
     auto response = Response{200, {{"content-type", "text/plain; version=0.0.4"}}, std::move(text)};
     std::ignore = co_await exchange.respond(with_common_headers(std::move(response)));
     co_return 200;

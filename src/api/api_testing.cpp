@@ -133,6 +133,38 @@ Task<Result<ModelView>> ScriptedServices::import_file(std::string path, std::str
     co_return models.back();
 }
 
+Task<Result<EngineView>> ScriptedServices::load(std::string name)
+{
+    if (load_refusal) {
+        co_return std::unexpected(*load_refusal);
+    }
+    if (auto const found = std::ranges::find(loaded, name, &EngineView::model); found != loaded.end()) {
+        co_return *found;
+    }
+    loaded.push_back(
+        {.model = std::move(name), .context = 2048, .slots = 2, .predicted_bytes = 500, .used_bytes = 450});
+    co_return loaded.back();
+}
+
+Result<EngineView> ScriptedServices::unload(std::string name)
+{
+    auto const found = std::ranges::find(loaded, name, &EngineView::model);
+    if (found == loaded.end()) {
+        return fail(ErrorKind::not_found, "{} is not in memory", name);
+    }
+    auto engine = std::move(*found);
+    loaded.erase(found);
+    return engine;
+}
+
+Result<void> ScriptedServices::pin(std::string name, bool pinned)
+{
+    for (auto& engine : loaded) {
+        engine.is_pinned = engine.model == name ? pinned : engine.is_pinned;
+    }
+    return {};
+}
+
 Task<Result<ModelView>> ScriptedServices::remove(std::string name)
 {
     ++changes;

@@ -59,6 +59,10 @@ public:
     Task<Result<ModelView>> import_file(std::string path, std::string name,
                                         std::function<void(ImportProgress)> progress) override;
     Task<Result<ModelView>> remove(std::string name) override;
+    EnginesView engines() const override { return {.engines = loaded, .memory_bytes = 1000, .promised_bytes = 500}; }
+    Task<Result<EngineView>> load(std::string name) override;
+    Result<EngineView> unload(std::string name) override;
+    Result<void> pin(std::string name, bool pinned) override;
 
     std::vector<DeviceView> devices() const override;
     std::vector<InviteView> invites() const override { return open_invites; }
@@ -71,6 +75,8 @@ public:
     void shut_down() override { was_shut_down = true; }
 
     std::vector<ModelView> models;
+    std::vector<EngineView> loaded;
+    std::optional<Error> load_refusal;
     std::vector<InviteView> open_invites;
     std::size_t changes = 0;  ///< calls that change something
     bool was_shut_down = false;

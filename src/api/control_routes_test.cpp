@@ -83,6 +83,36 @@ TEST_CASE("control: a file is imported over the Unix socket only, with progress 
     CHECK(fixture.ask(relative, Door::local_socket).status == 400);
 }
 
+TEST_CASE("control: models are loaded, pinned, listed with their memory, and unloaded")
+{
+    auto fixture = ApiFixture();
+    auto const loaded = fixture.ask(request("POST", "/api/v1/models/family/tiny/load", "{}"));
+    CHECK(loaded.status == 200);
+    CHECK(loaded.body.contains(R"("model":"family/tiny")"));
+
+    CHECK(fixture.ask(request("POST", "/api/v1/models/family/tiny/pin", R"({"pinned":"yes"})")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/models/family/tiny/pin", "{}")).status == 200);
+    auto const listed = fixture.ask(request("GET", "/api/v1/engines"));
+    CHECK(listed.body.contains(R"("pinned":true)"));
+    CHECK(listed.body.contains(R"("used_of_predicted":9E-1)"));
+    CHECK(fixture.ask(request("GET", "/metrics"))
+              .body.contains(R"(plexus_engine_used_of_predicted{model="family/tiny"} 0.9)"));
+
+    CHECK(fixture.ask(request("POST", "/api/v1/models/family/tiny/unload", "{}")).status == 200);
+    CHECK(fixture.ask(request("POST", "/api/v1/models/family/tiny/unload", "{}")).status == 404);
+    CHECK(fixture.ask(request("POST", "/api/v1/models/tiny/dance", "{}")).status == 404);
+}
+
+TEST_CASE("control: a model for which memory does not suffice is 503 with both numbers")
+{
+    auto fixture = ApiFixture();
+    fixture.services.load_refusal = Error{ErrorKind::unavailable,
+                                          "the model needs 5.1 GB of memory, 3.2 GB can be had"};
+    auto const refused = fixture.ask(request("POST", "/api/v1/models/tiny/load", "{}"));
+    CHECK(refused.status == 503);
+    CHECK(refused.body.contains("5.1 GB"));
+}
+
 TEST_CASE("control: models are removed by name")
 {
     auto fixture = ApiFixture();

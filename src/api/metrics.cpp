@@ -71,4 +71,23 @@ std::string Metrics::text(StatusView const& status, std::size_t devices, std::si
     return text;
 }
 
+std::string engine_metrics(EnginesView const& engines)
+{
+    auto text = std::string{};
+    auto each = [&](std::string_view name, std::string_view help, auto value_of) {
+        declare(text, name, "gauge", help);
+        for (auto const& engine : engines.engines) {
+            text += fmt::format("{}{{model=\"{}\"}} {}\n", name, engine.model, value_of(engine));
+        }
+    };
+    gauge(text, "plexus_engine_memory_limit_bytes", "Memory that all engines together may need.", engines.memory_bytes);
+    each("plexus_engine_predicted_bytes", "Memory that an engine was predicted to need.",
+         [](EngineView const& engine) { return engine.predicted_bytes; });
+    each("plexus_engine_used_bytes", "Memory that an engine took.",
+         [](EngineView const& engine) { return engine.used_bytes; });
+    each("plexus_engine_used_of_predicted", "Memory that an engine took, over what was predicted.",
+         [](EngineView const& engine) { return engine.used_of_predicted(); });
+    return text;
+}
+
 }  // namespace plexus::api

@@ -27,4 +27,7 @@ private:
     double first_chunk_seconds_ = 0;
 };
 
+/// Memory of the engines, as it was predicted and as it is used. Names are those of our own models.
+std::string engine_metrics(EnginesView const& engines);
+
 }  // namespace plexus::api

@@ -77,5 +77,8 @@ Task<int> join_mesh(RouteContext context);
 Task<int> list_models(RouteContext context);
 Task<int> import_model(RouteContext context);
 Task<int> remove_model(RouteContext context);
+Task<int> list_engines(RouteContext context);
+/// NAME/load, NAME/unload, NAME/pin
+Task<int> change_engine(RouteContext context);
 
 }  // namespace plexus::api

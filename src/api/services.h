@@ -94,6 +94,35 @@ struct ModelView {
     std::vector<std::string> loaded_on{};  ///< and of those that have it in memory
 };
 
+/// A model in the memory of this device.
+struct EngineView {
+    std::string model{};  ///< name
+    std::string digest{};
+    std::uint32_t context = 0;  ///< tokens a slot
+    std::uint32_t slots = 0;
+    std::uint32_t busy = 0;
+    bool is_pinned = false;
+    bool is_reduced = false;  ///< fewer slots or tokens than set, since memory is short
+    std::uint64_t predicted_bytes = 0;
+    std::uint64_t used_bytes = 0;  ///< 0: not known
+    std::uint64_t weights_bytes = 0;
+    std::uint64_t cache_bytes = 0;
+    std::uint64_t compute_bytes = 0;
+    std::optional<Duration> leaves_in{};  ///< nothing: stays
+    int process = 0;
+
+    double used_of_predicted() const
+    {
+        return predicted_bytes == 0 ? 0 : static_cast<double>(used_bytes) / static_cast<double>(predicted_bytes);
+    }
+};
+
+struct EnginesView {
+    std::vector<EngineView> engines{};
+    std::uint64_t memory_bytes = 0;  ///< that all engines together may need
+    std::uint64_t promised_bytes = 0;  ///< what those in memory were predicted to need
+};
+
 struct ImportProgress {
     std::string stage;  ///< "checking", "copying"
     std::uint64_t done_bytes = 0;
@@ -110,6 +139,15 @@ public:
                                                 std::function<void(ImportProgress)> progress) = 0;
     /// By name or digest. Errors: `not_found`, `conflict` while it is in use.
     virtual Task<Result<ModelView>> remove(std::string name) = 0;
+
+    virtual EnginesView engines() const = 0;
+    /// Brings a model of this device into memory. By name or digest, as below. Errors: `not_found`, `unavailable` (memory,
+    /// engine), `timed_out`.
+    virtual Task<Result<EngineView>> load(std::string name) = 0;
+    /// Ends its engine. Errors: `not_found` if it is not in memory, `conflict` while it answers.
+    virtual Result<EngineView> unload(std::string name) = 0;
+    /// A pinned model stays in memory, also over a restart. Errors: `not_found`, `io`.
+    virtual Result<void> pin(std::string name, bool pinned) = 0;
 };
 
 struct DeviceView {

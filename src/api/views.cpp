@@ -55,6 +55,40 @@ json::object to_openai_json(ModelView const& model)
                                     {"loaded_on", to_array(model.loaded_on)}}}};
 }
 
+json::object to_json(EngineView const& engine)
+{
+    auto object = json::object{{"model", engine.model},
+                               {"digest", engine.digest},
+                               {"context", engine.context},
+                               {"slots", engine.slots},
+                               {"busy", engine.busy},
+                               {"pinned", engine.is_pinned},
+                               {"reduced", engine.is_reduced},
+                               {"predicted_bytes", engine.predicted_bytes},
+                               {"used_bytes", engine.used_bytes},
+                               {"used_of_predicted", engine.used_of_predicted()},
+                               {"weights_bytes", engine.weights_bytes},
+                               {"cache_bytes", engine.cache_bytes},
+                               {"compute_bytes", engine.compute_bytes},
+                               {"leaves_in_seconds", nullptr},
+                               {"process", engine.process}};
+    if (engine.leaves_in) {
+        object["leaves_in_seconds"] = std::chrono::duration_cast<std::chrono::seconds>(*engine.leaves_in).count();
+    }
+    return object;
+}
+
+json::object to_json(EnginesView const& engines)
+{
+    auto list = json::array{};
+    for (auto const& engine : engines.engines) {
+        list.emplace_back(to_json(engine));
+    }
+    return {{"engines", std::move(list)},
+            {"memory_bytes", engines.memory_bytes},
+            {"promised_bytes", engines.promised_bytes}};
+}
+
 json::object to_json(DeviceView const& device)
 {
     auto object = json::object{{"id", device.id},

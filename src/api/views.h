@@ -8,6 +8,8 @@
 namespace plexus::api {
 
 boost::json::object to_json(ModelView const& model);
+boost::json::object to_json(EngineView const& engine);
+boost::json::object to_json(EnginesView const& engines);
 boost::json::object to_json(DeviceView const& device);
 /// `with_link`: the link holds the secret and is shown once.
 boost::json::object to_json(InviteView const& invite, bool with_link);

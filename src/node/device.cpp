@@ -3,12 +3,18 @@
 #include <charconv>
 
 #include "catalog/hardware.h"
+#include "models/memory_estimate.h"
 
 namespace plexus::node {
 
 namespace {
 
 constexpr std::size_t max_port_file_bytes = 16;
+constexpr std::size_t max_pins_file_bytes = 64 * 1024;
+
+// What engines leave to everything else.
+constexpr std::uint64_t least_reserve_bytes = 512'000'000;
+constexpr std::uint64_t reserve_share = 16;  // of all memory
 
 catalog::Model offered(models::Model const& model)
 {
@@ -37,6 +43,11 @@ std::filesystem::path port_file(Paths const& paths)
     return paths.state / "mesh-port";
 }
 
+std::filesystem::path pins_file(Paths const& paths)
+{
+    return paths.state / "pinned-models";
+}
+
 /// The port of the last run, so that the others find this device where it was; 0 if there was none.
 std::uint16_t last_port(Disk& disk, Paths const& paths)
 {
@@ -59,7 +70,10 @@ std::uint32_t capabilities_of(models::GgufSummary const& summary)
     return summary.is_reranker ? catalog::can_rerank : catalog::can_embed;
 }
 
-Device::Device(Env& env, DeviceOptions options) : env_(env), options_(std::move(options)), started_(env.now()) {}
+Device::Device(Env& env, DeviceOptions options)
+    : env_(env), options_(std::move(options)), started_(env.now()), tasks_(env.executor())
+{
+}
 
 Device::~Device() = default;
 
@@ -113,6 +127,7 @@ inference::Options Device::inference_options() const
             .slots = config.slots,
             .threads = config.threads == 0 ? options_.cores : config.threads,
             .memory_limit_bytes = catalog::probe_memory(env_.disk()).total_bytes,
+            .memory_for_engines = [this] { return memory_for_engines(); },
             .idle_limit = std::chrono::minutes(config.idle_minutes),
             .on_walls = [this](sandbox::Report const& report) { sandbox_->take(report); }};
 }
@@ -125,7 +140,67 @@ Result<void> Device::start()
     membership_->start(*host_);
     catalog_->start(*host_);
     publish_models();
+    read_pins();
     return {};
+}
+
+std::uint64_t Device::memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const
+{
+    auto const* held = store_->find(model.text());
+    return held == nullptr ? 0 : models::estimate_memory(held->summary, shape.context, shape.slots).total();
+}
+
+std::uint64_t Device::memory_for_engines() const
+{
+    if (options_.config.engine.memory_mb > 0) {
+        return options_.config.engine.memory_mb * 1'000'000;
+    }
+    auto const memory = catalog::probe_memory(env_.disk());
+    if (memory.total_bytes == 0) {
+        return std::numeric_limits<std::uint64_t>::max();  // the system does not tell
+    }
+    auto obtainable = memory.available_bytes;
+    for (auto const& model : inference_->loaded()) {
+        // Mapped weights count as available, since the system could drop them.
+        obtainable += model.used.resident - std::min(model.used.resident, model.used.weights);
+    }
+    auto const reserve = std::max(least_reserve_bytes, memory.total_bytes / reserve_share);
+    return obtainable - std::min(obtainable, reserve);
+}
+
+Result<void> Device::pin(inference::ModelDigest const& model, bool pinned)
+{
+    inference_->pin(model, pinned);
+    return write_pins();
+}
+
+Result<void> Device::write_pins()
+{
+    auto text = std::string{};
+    for (auto const& model : inference_->pinned()) {
+        text += model.text() + "\n";
+    }
+    return env_.disk().write_file(pins_file(options_.paths), as_view(text), 0600);
+}
+
+void Device::read_pins()
+{
+    auto const content = env_.disk().read_file(pins_file(options_.paths), max_pins_file_bytes);
+    auto text = content ? as_text(*content) : std::string_view{};
+    while (!text.empty()) {
+        auto const line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        auto const model = inference::ModelDigest::from_text(line);
+        if (model && store_->find(model->text()) != nullptr) {
+            inference_->pin(*model, true);
+            tasks_.spawn("load a pinned model", load_pinned(*model));
+        }
+    }
+}
+
+Task<> Device::load_pinned(inference::ModelDigest model)
+{
+    std::ignore = co_await inference_->load(model);  // it logs why it could not
 }
 
 Result<void> Device::listen()
@@ -160,6 +235,7 @@ Task<> Device::stop()
     co_await host_->stop();
     co_await inference_->stop();
     co_await sandbox_->stop();
+    co_await tasks_.join();
 }
 
 Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest model)
@@ -199,6 +275,11 @@ void Device::publish_models()
         offer.push_back(offered(model));
     }
     catalog_->set_models(std::move(offer));
+    for (auto const& pinned : inference_->pinned()) {
+        if (store_->find(pinned.text()) == nullptr) {
+            std::ignore = pin(pinned, false);
+        }
+    }
 }
 
 void Device::publish_loaded()

@@ -47,6 +47,11 @@ public:
     catalog::Catalog& catalog() { return *catalog_; }
     scheduling::Scheduler& scheduler() { return *scheduler_; }
 
+    /// Bytes that all engines together may need now.
+    std::uint64_t memory_for_engines() const;
+    /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.
+    Result<void> pin(inference::ModelDigest const& model, bool pinned);
+
     /// The name of a member for people.
     std::string name_of(multiformats::PeerId const& device) const;
 
@@ -55,6 +60,10 @@ private:
 
     Task<Result<std::shared_ptr<File const>>> open(inference::ModelDigest model) override;
     inference::ModelTraits traits(inference::ModelDigest const& model) const override;
+    std::uint64_t memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const override;
+    void read_pins();
+    Result<void> write_pins();
+    Task<> load_pinned(inference::ModelDigest model);
     void connect_parts();
     Result<void> listen();
     Result<void> listen_on(std::uint16_t port);
@@ -75,6 +84,7 @@ private:
     std::unique_ptr<catalog::Catalog> catalog_;
     std::unique_ptr<scheduling::Runner> runner_;
     std::unique_ptr<scheduling::Scheduler> scheduler_;
+    TaskScope tasks_;
 };
 
 }  // namespace plexus::node

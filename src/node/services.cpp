@@ -244,6 +244,9 @@ void describe(api::DeviceView& view, catalog::Entry const& entry)
 
 Task<Result<std::unique_ptr<api::Answer>>> DeviceServices::start(api::InferenceTask task)
 {
+    if (auto const* held = device_.store().find(task.model)) {
+        device_.inference().keep(held->digest, task.keep_alive);
+    }
     auto running = device_.scheduler().start({.request_id = std::move(task.request_id),
                                               .model = std::move(task.model),
                                               .kind = kind_of(task.kind),

@@ -24,6 +24,11 @@ private:
     Task<Result<api::ModelView>> import_file(std::string path, std::string name,
                                              std::function<void(api::ImportProgress)> progress) override;
     Task<Result<api::ModelView>> remove(std::string name) override;
+    api::EnginesView engines() const override;
+    Task<Result<api::EngineView>> load(std::string name) override;
+    Result<api::EngineView> unload(std::string name) override;
+    Result<void> pin(std::string name, bool pinned) override;
+    api::EngineView engine_view(inference::LoadedModel const& model) const;
 
     std::vector<api::DeviceView> devices() const override;
     std::vector<api::InviteView> invites() const override;

@@ -1,0 +1,88 @@
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "api/routes.h"
+#include "api/views.h"
+
+namespace plexus::api {
+
+namespace json = boost::json;
+
+namespace {
+
+/// The flag of a body such as {"pinned":false}; true if the body has none.
+std::expected<bool, Problem> pinned_in(Request const& request)
+{
+    auto code = boost::system::error_code{};
+    auto const body = json::parse(request.body.empty() ? "{}" : request.body, code);
+    if (code || !body.is_object()) {
+        return std::unexpected(invalid_request("", "The body must be a JSON object.", "malformed"));
+    }
+    auto const* pinned = body.get_object().if_contains("pinned");
+    if (pinned != nullptr && !pinned->is_bool()) {
+        return std::unexpected(invalid_request("pinned", "'pinned' must be true or false.", "invalid_type"));
+    }
+    return pinned == nullptr || pinned->get_bool();
+}
+
+Task<int> load_model(RouteContext context, std::string name)
+{
+    auto const engine = co_await context.services.models.load(std::move(name));
+    if (!engine) {
+        co_return co_await answer_problem(context.exchange, problem_from(engine.error()));
+    }
+    co_return co_await answer_json(context.exchange, 200, json::serialize(to_json(*engine)));
+}
+
+Task<int> unload_model(RouteContext context, std::string name)
+{
+    auto const engine = context.services.models.unload(std::move(name));
+    if (!engine) {
+        co_return co_await answer_problem(context.exchange, problem_from(engine.error()));
+    }
+    co_return co_await answer_json(context.exchange, 200, json::serialize(to_json(*engine)));
+}
+
+/// A model that is pinned is loaded, too.
+Task<int> pin_model(RouteContext context, std::string name)
+{
+    auto const pinned = pinned_in(context.request);
+    if (!pinned) {
+        co_return co_await answer_problem(context.exchange, pinned.error());
+    }
+    if (auto const done = context.services.models.pin(name, *pinned); !done) {
+        co_return co_await answer_problem(context.exchange, problem_from(done.error()));
+    }
+    if (*pinned) {
+        co_return co_await load_model(context, std::move(name));
+    }
+    co_return co_await answer_json(context.exchange, 200, R"({"pinned":false})");
+}
+
+}  // namespace
+
+Task<int> list_engines(RouteContext context)
+{
+    co_return co_await answer_json(context.exchange, 200, json::serialize(to_json(context.services.models.engines())));
+}
+
+Task<int> change_engine(RouteContext context)
+{
+    auto const slash = context.argument.rfind('/');
+    auto const action = slash == std::string::npos ? std::string{} : context.argument.substr(slash + 1);
+    auto name = context.argument.substr(0, std::min(slash, context.argument.size()));
+    if (action == "load") {
+        co_return co_await load_model(std::move(context), std::move(name));
+    }
+    if (action == "unload") {
+        co_return co_await unload_model(std::move(context), std::move(name));
+    }
+    if (action == "pin") {
+        co_return co_await pin_model(std::move(context), std::move(name));
+    }
+    auto problem = problem_from(Error{ErrorKind::not_found, "There is nothing at this path."});
+    problem.next = "POST /api/v1/models/NAME/load, /unload or /pin";
+    co_return co_await answer_problem(context.exchange, std::move(problem));
+}
+
+}  // namespace plexus::api
