@@ -1,6 +1,8 @@
 #include "models/store.h"
 
 #include "base/log.h"
+#include "models/shards.h"
+#include "models/source.h"
 
 namespace plexus::models {
 
@@ -105,9 +107,10 @@ public:
     std::filesystem::path const& path() const { return path_; }
 
     /// Links `original`, or makes an empty copy to be filled. Errors: `out_of_space`, `io`.
-    Result<std::shared_ptr<WritableFile>> begin(std::filesystem::path const& original, std::uint64_t size)
+    Result<std::shared_ptr<WritableFile>> begin(std::optional<std::filesystem::path> const& original,
+                                                std::uint64_t size)
     {
-        if (disk_.link(original, path_)) {
+        if (original && disk_.link(*original, path_)) {
             return nullptr;
         }
         auto const room = disk_.free_bytes(path_.parent_path());
@@ -149,6 +152,51 @@ Result<void> Store::prepare()
         read_manifest_file(name);
     }
     remove_stray_lists();
+    remove_stray_blobs();
+    return {};
+}
+
+/// A damaged manifest keeps its file, for somebody to look at.
+void Store::remove_stray_blobs()
+{
+    auto& disk = env_.disk();
+    auto const none = std::vector<std::string>{};
+    for (auto const& start : disk.list(folder_ / "sha256").value_or(none)) {
+        auto const folder = folder_ / "sha256" / start;
+        for (auto const& name : disk.list(folder).value_or(none)) {
+            auto const digest = ModelDigest::from_text(start + std::filesystem::path(name).stem().string());
+            if (!digest || name != blob_path(*digest).filename() || disk.status(manifest_path(*digest))) {
+                continue;
+            }
+            log::info("a file that no model names is removed", {{"file", (folder / name).string()}});
+            std::ignore = disk.remove(folder / name);
+        }
+    }
+}
+
+std::uint64_t Store::used_bytes() const
+{
+    auto bytes = std::uint64_t{0};
+    for (auto const& [digest, model] : models_) {
+        bytes += model.size_bytes;
+    }
+    auto const folder = folder_ / "partial";
+    for (auto const& name : env_.disk().list(folder).value_or(std::vector<std::string>{})) {
+        auto const status = name.ends_with(".part") ? env_.disk().status(folder / name)
+                                                    : Result<FileStatus>(FileStatus{});
+        bytes += status ? status->size : 0;
+    }
+    return bytes;
+}
+
+Result<void> Store::check_quota(std::uint64_t size_bytes) const
+{
+    auto const used = used_bytes();
+    if (quota_bytes_ > 0 && (used > quota_bytes_ || size_bytes > quota_bytes_ - used)) {
+        return fail(ErrorKind::out_of_space,
+                    "the model has {} MB; models.quota_gb leaves {} MB for all, of which {} MB are taken",
+                    size_bytes >> 20, quota_bytes_ >> 20, used >> 20);
+    }
     return {};
 }
 
@@ -232,43 +280,92 @@ Result<void> Store::check_name(std::string const& name) const
     return {};
 }
 
+namespace {
+
+/// The file, or its set of shards as one.
+Result<std::shared_ptr<File const>> open_whole(Disk& disk, std::filesystem::path const& file)
+{
+    auto const shard = ShardName::parse(file.filename().string());
+    auto shards = std::vector<std::shared_ptr<File const>>{};
+    for (std::size_t number = 1; number <= (shard ? shard->count : 1); ++number) {
+        auto opened = disk.open(shard ? file.parent_path() / shard->file(number) : file);
+        if (!opened) {
+            return std::unexpected(opened.error());
+        }
+        shards.push_back(std::move(*opened));
+    }
+    return shard ? join_shards(shards) : std::move(shards.front());
+}
+
+std::string import_name(std::filesystem::path const& file)
+{
+    auto const shard = ShardName::parse(file.filename().string());
+    return name_from_file(shard ? std::filesystem::path(shard->base + ".gguf") : file);
+}
+
+}  // namespace
+
 Task<Result<Model>> Store::import_file(std::filesystem::path file, std::string name,
                                        std::function<void(ImportProgress)> progress)
 {
     auto const is_name_given = !name.empty();
-    name = is_name_given ? name : name_from_file(file);
+    name = is_name_given ? name : import_name(file);
     if (is_name_given && !is_usable_name(name)) {
         co_return std::unexpected(check_name(name).error());
     }
-    auto opened = env_.disk().open(file);
+    auto opened = open_whole(env_.disk(), file);
     if (!opened) {
         co_return std::unexpected(opened.error());
     }
-    auto reading = std::make_shared<Reading>();
-    reading->file = std::move(*opened);
-    auto const size = reading->file->size();
-    auto summary = co_await run_on_pool(env_, [source = reading->file] { return check_model(*source); });
-    if (!summary) {
-        co_return fail(summary.error().kind, "{} cannot be used: {}", file.filename().string(), summary.error().text);
-    }
+    auto const is_alone = !ShardName::parse(file.filename().string());
+    co_return co_await take_in(std::move(*opened), is_alone ? std::optional(file) : std::nullopt, std::move(name),
+                               file.filename().string(), is_name_given, std::move(progress));
+}
 
+Task<Result<Model>> Store::import_shards(std::vector<std::shared_ptr<File const>> shards, std::string name,
+                                         std::string origin, std::function<void(ImportProgress)> progress)
+{
+    auto joined = co_await run_on_pool(env_, [shards] { return join_shards(shards); });
+    if (!joined) {
+        co_return std::unexpected(joined.error());
+    }
+    co_return co_await take_in(std::move(*joined), std::nullopt, std::move(name), std::move(origin), true,
+                               std::move(progress));
+}
+
+/// `original`: the file itself, if it may be linked.
+Task<Result<Model>> Store::take_in(std::shared_ptr<File const> file, std::optional<std::filesystem::path> original,
+                                   std::string name, std::string origin, bool is_name_given,
+                                   std::function<void(ImportProgress)> progress)
+{
+    auto const size = file->size();
+    if (auto const fits = check_quota(size); !fits) {
+        co_return std::unexpected(fits.error());
+    }
+    auto reading = std::make_shared<Reading>();
+    reading->file = file;
+    auto summary = co_await run_on_pool(env_, [file] { return check_model(*file); });
+    if (!summary) {
+        co_return fail(summary.error().kind, "{} cannot be used: {}", origin, summary.error().text);
+    }
     auto random = env_.random("models").bytes(16);
     auto intake = Intake(env_, folder_ / "partial" / to_hex(random));
-    auto copy = intake.begin(file, size);
+    auto copy = intake.begin(original, size);
     if (!copy) {
         co_return std::unexpected(copy.error());
     }
     reading->copy = *copy;
     auto const stage = *copy ? ImportProgress::Stage::copying : ImportProgress::Stage::checking;
-    auto const before = fingerprint_of(env_.disk(), *copy ? file : intake.path());
+    auto const watched = *copy && original ? *original : intake.path();
+    auto const before = *copy && !original ? Result<Fingerprint>({}) : fingerprint_of(env_.disk(), watched);
     auto report = [&](std::uint64_t done) { progress({.stage = stage, .done_bytes = done, .total_bytes = size}); };
     auto const hashed = co_await read_to_end(env_, reading, report);
     if (!hashed) {
         co_return std::unexpected(hashed.error());
     }
-    auto const after = fingerprint_of(env_.disk(), *copy ? file : intake.path());
+    auto const after = *copy && !original ? Result<Fingerprint>({}) : fingerprint_of(env_.disk(), watched);
     if (!before || before != after) {
-        co_return fail(ErrorKind::malformed, "{} changed while it was imported", file.filename().string());
+        co_return fail(ErrorKind::malformed, "{} changed while it was imported", origin);
     }
 
     auto const [digest, pieces] = reading->hasher.finish();
@@ -276,7 +373,7 @@ Task<Result<Model>> Store::import_file(std::filesystem::path file, std::string n
                        .name = std::move(name),
                        .size_bytes = size,
                        .added = env_.wall_now(),
-                       .origin = file.filename().string(),
+                       .origin = std::move(origin),
                        .summary = std::move(*summary),
                        .verified = {}};
     if (auto const known = models_.find(digest); known != models_.end()) {
@@ -293,6 +390,11 @@ Task<Result<std::unique_ptr<Partial>>> Store::begin(Incoming incoming, Partial::
     auto lease = PartialLease::take(partials_in_work_, incoming.key);
     if (!lease) {
         co_return fail(ErrorKind::conflict, "this model is being fetched already");
+    }
+    auto const data = folder_ / "partial" / (incoming.key.text() + ".part");
+    auto const is_begun = env_.disk().status(data).has_value();
+    if (auto const fits = check_quota(is_begun ? 0 : incoming.size_bytes); !fits) {
+        co_return std::unexpected(fits.error());
     }
     co_return co_await Partial::open(env_, folder_ / "partial", std::move(incoming), std::move(lease),
                                      std::move(progress));
@@ -416,16 +518,38 @@ Task<Result<std::shared_ptr<File const>>> Store::open_model(ModelDigest digest)
     if (fingerprint_of(env_.disk(), path) == model.verified) {
         co_return file;
     }
-    co_return co_await hash_again(model, std::move(file));
+    co_return co_await hash_again(model, std::move(file), [](std::uint64_t) {});
+}
+
+Task<Result<Model>> Store::verify(std::string name_or_digest, std::function<void(ImportProgress)> progress)
+{
+    auto const* found = find(name_or_digest);
+    if (found == nullptr) {
+        co_return fail(ErrorKind::not_found, "there is no model {} on this device", name_or_digest);
+    }
+    auto const model = *found;
+    auto opened = env_.disk().open(blob_path(model.digest));
+    if (!opened) {
+        co_return std::unexpected(opened.error());
+    }
+    auto report = [&](std::uint64_t done) {
+        progress({.stage = ImportProgress::Stage::checking, .done_bytes = done, .total_bytes = model.size_bytes});
+    };
+    auto const hashed = co_await hash_again(model, std::shared_ptr<File const>(std::move(*opened)), report);
+    if (!hashed) {
+        co_return std::unexpected(hashed.error());
+    }
+    co_return model;
 }
 
 /// Gives the file back if it is still the model's.
-Task<Result<std::shared_ptr<File const>>> Store::hash_again(Model model, std::shared_ptr<File const> file)
+Task<Result<std::shared_ptr<File const>>> Store::hash_again(Model model, std::shared_ptr<File const> file,
+                                                            std::function<void(std::uint64_t)> progress)
 {
     auto const present = fingerprint_of(env_.disk(), blob_path(model.digest));
     auto reading = std::make_shared<Reading>();
     reading->file = file;
-    auto const hashed = co_await read_to_end(env_, reading, [](std::uint64_t) {});
+    auto const hashed = co_await read_to_end(env_, reading, std::move(progress));
     auto const [actual, pieces] = reading->hasher.finish();
     if (!hashed || actual != model.digest) {
         co_return fail(ErrorKind::malformed, "the file of the model {} was changed: remove it and import it again",
@@ -453,7 +577,7 @@ Task<Result<std::shared_ptr<PieceList const>>> Store::pieces(ModelDigest digest)
         if (model == models_.end()) {
             co_return fail(ErrorKind::not_found, "the model {} is not on this device", digest.text().substr(0, 12));
         }
-        auto const hashed = co_await hash_again(model->second, std::move(*file));
+        auto const hashed = co_await hash_again(model->second, std::move(*file), [](std::uint64_t) {});
         if (!hashed) {
             co_return std::unexpected(hashed.error());
         }

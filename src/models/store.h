@@ -20,8 +20,8 @@ struct ImportProgress {
 /// The models of this device: files kept by the digest of their bytes, each with a manifest.
 ///
 /// A model is there whole or not at all: bytes are written to a temporary name, made durable, and renamed; the manifest
-/// comes last and is what counts. What an interrupted import left is removed when the store is opened; partial models
-/// stay for a while.
+/// comes last and is what counts. What an interrupted import left, and files without a manifest, are removed when the store
+/// is opened; partial models stay for a while.
 /// Layout: sha256/ab/cdef….gguf, manifests/abcdef….json, pieces/abcdef…, partial/.
 class Store {
 public:
@@ -34,12 +34,17 @@ public:
     Model const* find(std::string_view name_or_digest) const;
 
     /// Takes a file in, by hard link where the file system allows it, else as a copy; the file itself stays as it is.
-    /// An empty name is made from the file's. Importing the same bytes again gives the model that is there.
+    /// An empty name is made from the file's. Importing the same bytes again gives the model that is there. The first of
+    /// several shards stands for all, which lie beside it and are joined (models/shards.h).
     /// `progress` is called on the loop until the task ends. Errors: `not_found`, `not_allowed`, `malformed` (no usable
     /// GGUF file, or it changed meanwhile), `conflict` (name taken, or the bytes are there under another one),
     /// `out_of_space`, `io`.
     Task<Result<Model>> import_file(std::filesystem::path file, std::string name,
                                     std::function<void(ImportProgress)> progress);
+
+    /// Takes the shards of a model in as one file. `name` is usable and free. Errors: as import_file.
+    Task<Result<Model>> import_shards(std::vector<std::shared_ptr<File const>> shards, std::string name,
+                                      std::string origin, std::function<void(ImportProgress)> progress);
 
     /// Begins a model that comes in parts, or goes on with what is there of it. `progress` tells on the loop, until the
     /// task ends, how many bytes of that were found right. The store must outlive the partial.
@@ -51,8 +56,22 @@ public:
     /// Errors: `malformed` for an unusable name, `conflict` if it is taken.
     Result<void> check_name(std::string const& name) const;
 
+    /// Bytes that all models together may take, counted once each; 0: no limit but the disk. What is there stays.
+    void set_quota(std::uint64_t bytes) { quota_bytes_ = bytes; }
+    std::uint64_t quota_bytes() const { return quota_bytes_; }
+    /// What the models take, with those on their way.
+    std::uint64_t used_bytes() const;
+    /// Errors: `out_of_space` if a model of that size would be over the quota.
+    Result<void> check_quota(std::uint64_t size_bytes) const;
+
+    /// Reads the whole file again. Errors: `not_found`, `malformed` if it is not what was imported, `io`.
+    Task<Result<Model>> verify(std::string name_or_digest, std::function<void(ImportProgress)> progress);
+
     /// Removes a model and its file. Errors: `not_found`, `io`.
     Result<Model> remove(std::string_view name_or_digest);
+
+    /// Where the model's bytes are.
+    std::filesystem::path path_of(ModelDigest const& digest) const { return blob_path(digest); }
 
     /// The model's file, open; hashed again if it does not look as it did when it was hashed last.
     /// Errors: `not_found`, `malformed` if the bytes no longer match the digest, `io`.
@@ -78,11 +97,17 @@ private:
     Result<void> save(Model const& model);
     void save_pieces(PieceList const& list);
     void remove_stray_lists();
+    void remove_stray_blobs();
+    Task<Result<Model>> take_in(std::shared_ptr<File const> file, std::optional<std::filesystem::path> original,
+                                std::string name, std::string origin, bool is_name_given,
+                                std::function<void(ImportProgress)> progress);
     Result<Model> publish(std::filesystem::path const& file, Model model, Result<PieceList> const& pieces);
-    Task<Result<std::shared_ptr<File const>>> hash_again(Model model, std::shared_ptr<File const> file);
+    Task<Result<std::shared_ptr<File const>>> hash_again(Model model, std::shared_ptr<File const> file,
+                                                         std::function<void(std::uint64_t)> progress);
 
     Env& env_;
     std::filesystem::path folder_;
+    std::uint64_t quota_bytes_ = 0;
     std::map<ModelDigest, Model> models_;
     std::shared_ptr<PartialLease::Held> partials_in_work_ = std::make_shared<PartialLease::Held>();
     std::function<void()> on_change_ = [] {};
