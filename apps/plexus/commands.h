@@ -2,6 +2,8 @@
 
 #include <optional>
 
+#include <boost/json/array.hpp>
+
 #include "context.h"
 
 namespace plexus::cli {
@@ -27,8 +29,22 @@ struct InviteOptions {
 };
 
 struct ImportOptions {
-    std::string file;
+    std::vector<std::string> what;  ///< a file, or names in the folder of another program
     std::string name;
+    std::string from;
+    std::string folder;
+};
+
+struct PullOptions {
+    std::string source;
+    std::string name;
+    std::string sha256;
+};
+
+struct PlanOptions {
+    std::string model;
+    std::uint32_t context = 0;
+    std::uint32_t slots = 0;
 };
 
 struct RemoveOptions {
@@ -61,6 +77,7 @@ Task<Outcome<>> join(Context& context, std::string link);
 Task<Outcome<>> list_devices(Context& context);
 Task<Outcome<>> list_models(Context& context);
 Task<Outcome<>> import_model(Context& context, ImportOptions options);
+Task<Outcome<>> import_foreign(Context& context, ImportOptions options);
 Task<Outcome<>> remove_model(Context& context, RemoveOptions options);
 Task<Outcome<>> connect_tool(Context& context, ConnectOptions options);
 Task<Outcome<>> load_model(Context& context, std::string name);
@@ -69,8 +86,15 @@ Task<Outcome<>> pin_model(Context& context, PinOptions options);
 Task<Outcome<>> list_engines(Context& context);
 /// Measures a model; without a name each chat model of this device.
 Task<Outcome<>> measure_models(Context& context, std::string name);
+Task<Outcome<>> pull_model(Context& context, PullOptions options);
+Task<Outcome<>> search_models(Context& context, std::vector<std::string> words);
+Task<Outcome<>> show_model(Context& context, std::string name);
+Task<Outcome<>> plan_model(Context& context, PlanOptions options);
+Task<Outcome<>> verify_model(Context& context, std::string name);
 Task<Outcome<>> doctor(Context& context);
 Task<Outcome<>> show_version(Context& context);
+
+void print_models(Terminal& terminal, boost::json::array const& models);
 
 /// What the log of a daemon that could not start ends with.
 std::optional<Failure> last_start_failure(Paths const& paths);

@@ -102,6 +102,7 @@ private:
     void add_mesh_commands();
     void add_model_commands();
     void add_connect_command();
+    void add_model_keeping(CLI::App& model);
     void add_help();
     std::optional<Outcome<>> help();
     void print_help(CLI::App& of);
@@ -118,6 +119,10 @@ private:
     ConnectOptions connect_;
     PinOptions pin_;
     std::string engine_;
+    PullOptions pull_;
+    PlanOptions plan_;
+    std::string model_;
+    std::vector<std::string> words_;
     std::string link_;
     std::vector<std::string> topic_;
     bool wants_help_ = false;
@@ -219,10 +224,15 @@ void CommandLine::add_model_commands()
     auto* const model = add(app_, "model", "The models of the mesh", {"plexus model ls"}, nullptr);
     add(*model, "ls", "List the models", {"plexus model ls", "plexus model ls --json"}, list_models);
     auto* const importing = add(*model, "import", "Take a GGUF file into this device's store",
-                                {"plexus model import FILE.gguf", "plexus model import FILE.gguf --name tiny"},
+                                {"plexus model import FILE.gguf", "plexus model import FILE.gguf --name tiny",
+                                 "plexus model import --from ollama", "plexus model import --from lm-studio NAME"},
                                 [this](Context& context) { return import_model(context, import_); });
-    importing->add_option("file", import_.file, "The file; it stays where it is")->required();
+    importing->add_option("file", import_.what,
+                          "The file, which stays where it is; with --from the names of models there");
     importing->add_option("--name", import_.name, "Its name; default is that of the file");
+    importing->add_option("--from", import_.from, "Take models from another program's folder; alone it lists them")
+        ->check(CLI::IsMember({"ollama", "lm-studio"}));
+    importing->add_option("--folder", import_.folder, "That folder; default is the usual one")->needs("--from");
     auto* const removing = add(*model, "rm", "Remove a model from this device", {"plexus model rm tiny --yes"},
                                [this](Context& context) { return remove_model(context, remove_); });
     removing->add_option("name", remove_.name, "Name or digest")->required();
@@ -246,6 +256,36 @@ void CommandLine::add_model_commands()
     add(*bench, "model", "Measure how fast models read and answer", {"plexus bench model", "plexus bench model tiny"},
         [this](Context& context) { return measure_models(context, engine_); })
         ->add_option("name", engine_, "Name or digest; default is each chat model here");
+    add_model_keeping(*model);
+}
+
+void CommandLine::add_model_keeping(CLI::App& model)
+{
+    auto* const pulling = add(model, "pull", "Fetch a model; again after a break: goes on",
+                              {"plexus model pull qwen3-4b", "plexus model pull hf:org/repo/file.gguf",
+                               "plexus model pull https://models.example/file.gguf --sha256 DIGEST"},
+                              [this](Context& context) { return pull_model(context, pull_); });
+    pulling->add_option("source", pull_.source, "A name of the list, hf:org/repo/file.gguf[@revision], or an address")
+        ->required();
+    pulling->add_option("--name", pull_.name, "Its name; default is that of the list or the file");
+    pulling->add_option("--sha256", pull_.sha256, "The digest that it must have");
+    auto* const searching = add(model, "search", "Look for models in the mesh and in the list",
+                                {"plexus model search", "plexus model search code"},
+                                [this](Context& context) { return search_models(context, words_); });
+    searching->add_option("words", words_, "Words of the name, title, kind or licence");
+    auto* const showing = add(model, "show", "Show what is known of a model of this device", {"plexus model show tiny"},
+                              [this](Context& context) { return cli::show_model(context, model_); });
+    showing->add_option("name", model_, "Name or digest")->required();
+    auto* const verifying = add(model, "verify", "Read a model's file again and compare its digest",
+                                {"plexus model verify tiny"},
+                                [this](Context& context) { return cli::verify_model(context, model_); });
+    verifying->add_option("name", model_, "Name or digest")->required();
+    auto* const planning = add(model, "plan", "Say how much memory a model needs, and which device has it",
+                               {"plexus model plan qwen3-8b", "plexus model plan tiny --context 8192 --slots 1"},
+                               [this](Context& context) { return plan_model(context, plan_); });
+    planning->add_option("model", plan_.model, "A model of this device or of the list")->required();
+    planning->add_option("--context", plan_.context, "Tokens of one answer; default is that of this device");
+    planning->add_option("--slots", plan_.slots, "Answers at a time; default is that of this device");
 }
 
 void CommandLine::add_connect_command()

@@ -64,19 +64,6 @@ void print_devices(Terminal& terminal, json::array const& devices)
     terminal.table(rows);
 }
 
-void print_models(Terminal& terminal, json::array const& models)
-{
-    auto rows = std::vector<std::vector<std::string>>{};
-    for (auto const& model : models) {
-        auto const loaded = joined(model.at("loaded_on"));
-        rows.push_back({terminal.styled(Tone::strong, terminal.safe(text_of(model, "id"))),
-                        size_text(number_of(model, "size_bytes")), text_of(model, "quantization"),
-                        fmt::format("on {}", terminal.safe(joined(model.at("devices")))),
-                        loaded.empty() ? "" : terminal.styled(Tone::good, "loaded")});
-    }
-    terminal.table(rows);
-}
-
 std::string next_command(json::array const& devices, json::array const& models)
 {
     if (models.empty()) {
@@ -127,6 +114,19 @@ void print_facts(Terminal& terminal, Facts const& facts)
 }
 
 }  // namespace
+
+void print_models(Terminal& terminal, json::array const& models)
+{
+    auto rows = std::vector<std::vector<std::string>>{};
+    for (auto const& model : models) {
+        auto const loaded = joined(model.at("loaded_on"));
+        rows.push_back({terminal.styled(Tone::strong, terminal.safe(text_of(model, "id"))),
+                        size_text(number_of(model, "size_bytes")), text_of(model, "quantization"),
+                        fmt::format("on {}", terminal.safe(joined(model.at("devices")))),
+                        loaded.empty() ? "" : terminal.styled(Tone::good, "loaded")});
+    }
+    terminal.table(rows);
+}
 
 Task<Outcome<>> show_status(Context& context)
 {

@@ -76,9 +76,15 @@ constexpr auto route_table = std::array{
     RouteEntry{"POST", "/api/v1/joins", join_mesh},
     RouteEntry{"GET", "/api/v1/models", list_models},
     RouteEntry{"POST", "/api/v1/models", import_model, true},
+    RouteEntry{"GET", "/api/v1/models/", show_model},
     RouteEntry{"DELETE", "/api/v1/models/", remove_model},
     RouteEntry{"POST", "/api/v1/models/", change_engine},
     RouteEntry{"GET", "/api/v1/engines", list_engines},
+    RouteEntry{"POST", "/api/v1/pulls", pull_model},
+    RouteEntry{"POST", "/api/v1/verifications", verify_model},
+    RouteEntry{"GET", "/api/v1/suggestions", list_suggestions},
+    RouteEntry{"POST", "/api/v1/plans", plan_model},
+    RouteEntry{"POST", "/api/v1/foreign-models", list_foreign_models, true},
 };
 
 bool matches(RouteEntry const& entry, std::string_view path)

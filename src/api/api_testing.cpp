@@ -178,6 +178,48 @@ Task<Result<ModelView>> ScriptedServices::remove(std::string name)
     co_return fail(ErrorKind::not_found, "there is no model {}", name);
 }
 
+Task<Result<ModelView>> ScriptedServices::pull(PullOrder order, ProgressReport progress)
+{
+    ++changes;
+    progress({"fetching", 5, 10});
+    if (order.source == "nowhere") {
+        co_return fail(ErrorKind::not_found, "the list has no model {}", order.source);
+    }
+    models.push_back({.id = order.name.empty() ? order.source : order.name, .digest = order.sha256, .size_bytes = 10});
+    co_return models.back();
+}
+
+Task<Result<ModelView>> ScriptedServices::verify(std::string name, ProgressReport progress)
+{
+    progress({"checking", 5, 10});
+    auto const found = std::ranges::find(models, name, &ModelView::id);
+    co_return found != models.end() ? Result<ModelView>(*found) : fail(ErrorKind::malformed, "{} was changed", name);
+}
+
+Task<Result<ModelDetails>> ScriptedServices::details(std::string name)
+{
+    auto const found = std::ranges::find(models, name, &ModelView::id);
+    if (found == models.end()) {
+        co_return fail(ErrorKind::not_found, "there is no model {}", name);
+    }
+    co_return ModelDetails{.model = *found, .license = "MIT", .abilities = {"chat"}};
+}
+
+std::vector<SuggestionView> ScriptedServices::suggestions() const
+{
+    return {{.name = "small", .kind = "chat", .size_bytes = 10, .devices = {{"laptop", true, "fits"}}}};
+}
+
+Result<PlanView> ScriptedServices::plan(std::string name, std::uint32_t context, std::uint32_t slots) const
+{
+    return PlanView{.model = std::move(name), .context = context, .slots = slots, .total_bytes = 7};
+}
+
+Task<Result<std::vector<ForeignModelView>>> ScriptedServices::foreign(std::string kind, std::string folder)
+{
+    co_return std::vector<ForeignModelView>{{.name = kind, .path = folder + "/a.gguf", .size_bytes = 10}};
+}
+
 std::vector<DeviceView> ScriptedServices::devices() const
 {
     return {{.id = "12D3KooWTest", .name = "laptop", .role = "owner", .state = "ready", .is_self = true}};

@@ -63,6 +63,12 @@ public:
     Task<Result<EngineView>> load(std::string name) override;
     Result<EngineView> unload(std::string name) override;
     Result<void> pin(std::string name, bool pinned) override;
+    Task<Result<ModelView>> pull(PullOrder order, ProgressReport progress) override;
+    Task<Result<ModelView>> verify(std::string name, ProgressReport progress) override;
+    Task<Result<ModelDetails>> details(std::string name) override;
+    std::vector<SuggestionView> suggestions() const override;
+    Result<PlanView> plan(std::string name, std::uint32_t context, std::uint32_t slots) const override;
+    Task<Result<std::vector<ForeignModelView>>> foreign(std::string kind, std::string folder) override;
 
     std::vector<DeviceView> devices() const override;
     std::vector<InviteView> invites() const override { return open_invites; }

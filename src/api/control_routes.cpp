@@ -1,8 +1,8 @@
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "api/control_body.h"
+#include "api/progress_lines.h"
 #include "api/routes.h"
 #include "api/views.h"
 
@@ -12,12 +12,9 @@ namespace json = boost::json;
 
 namespace {
 
-using namespace asio::experimental::awaitable_operators;
-
 constexpr auto default_invite_lifetime = std::chrono::minutes(5);
 constexpr auto longest_invite_lifetime = std::chrono::hours(24);
 constexpr auto join_patience = std::chrono::seconds(30);
-constexpr auto progress_interval = std::chrono::milliseconds(100);
 
 template <typename View>
 std::string list_text(std::string_view name, std::vector<View> const& views)
@@ -27,30 +24,6 @@ std::string list_text(std::string_view name, std::vector<View> const& views)
         items.emplace_back(to_json(view));
     }
     return json::serialize(json::object{{name, std::move(items)}});
-}
-
-std::expected<json::object, Problem> body_of(Request const& request)
-{
-    auto code = boost::system::error_code{};
-    auto value = json::parse(request.body.empty() ? "{}" : request.body, code);
-    if (code || !value.is_object()) {
-        return std::unexpected(invalid_request("", "The body must be a JSON object.", "malformed"));
-    }
-    return std::move(value.get_object());
-}
-
-/// A text field; empty if it is not there.
-std::expected<std::string, Problem> text_field(json::object const& body, std::string_view name)
-{
-    auto const* value = body.if_contains(name);
-    if (value == nullptr) {
-        return std::string{};
-    }
-    if (!value->is_string()) {
-        return std::unexpected(
-            invalid_request(std::string(name), fmt::format("'{}' must be a string.", name), "invalid_type"));
-    }
-    return std::string(value->get_string());
 }
 
 std::expected<Duration, Problem> lifetime_of(json::object const& body)
@@ -68,77 +41,6 @@ std::expected<Duration, Problem> lifetime_of(json::object const& body)
     }
     return std::chrono::seconds(seconds);
 }
-
-/// Runs an import and tells the client how far it is, one JSON object a line.
-class Import {
-public:
-    Import(RouteContext& context, std::string path, std::string name)
-        : context_(context), path_(std::move(path)), name_(std::move(name)), changed_(context.env.executor())
-    {
-    }
-
-    Task<int> run()
-    {
-        auto head = with_common_headers({200, {{"content-type", "application/jsonl"}}, ""});
-        if (!co_await context_.exchange.start(std::move(head))) {
-            co_return 200;
-        }
-        co_await (import_file() && tell());
-        std::ignore = co_await context_.exchange.finish();
-        co_return 200;
-    }
-
-private:
-    Task<> import_file()
-    {
-        auto note = [this](ImportProgress progress) {
-            progress_ = std::move(progress);
-            changed_.notify();
-        };
-        auto& models = context_.services.models;
-        result_ = co_await models.import_file(path_, name_, std::move(note));
-        changed_.notify();
-    }
-
-    Task<> tell()
-    {
-        while (!result_) {
-            co_await changed_.wait();
-            if (auto progress = std::exchange(progress_, std::nullopt); progress && !result_) {
-                std::ignore = co_await context_.exchange.write(line_of(*progress));
-                co_await sleep_for(context_.env, progress_interval);
-            }
-        }
-        std::ignore = co_await context_.exchange.write(last_line());
-    }
-
-    static std::string line_of(ImportProgress const& progress)
-    {
-        return json::serialize(json::object{{"type", "progress"},
-                                            {"stage", progress.stage},
-                                            {"done_bytes", progress.done_bytes},
-                                            {"total_bytes", progress.total_bytes}}) +
-               "\n";
-    }
-
-    std::string last_line() const
-    {
-        if (result_->has_value()) {
-            return json::serialize(json::object{{"type", "done"}, {"model", to_json(**result_)}}) + "\n";
-        }
-        auto const problem = problem_from(result_->error());
-        return json::serialize(json::object{
-                   {"type", "error"}, {"code", problem.code}, {"status", problem.status}, {"detail", problem.text}}) +
-               "\n";
-    }
-
-    RouteContext& context_;
-    std::string path_;
-    std::string name_;
-    std::optional<ImportProgress> progress_;
-    std::optional<Result<ModelView>> result_;
-    Signal changed_;
-};
 
 /// What to do about an invite that did not bring this device in.
 std::string next_step_of_join(ErrorKind kind)
@@ -262,8 +164,11 @@ Task<int> import_model(RouteContext context)
         auto problem = invalid_request("path", "'path' must be the absolute path of a file.");
         co_return co_await answer_problem(context.exchange, std::move(problem));
     }
-    auto import = Import(context, std::move(*path), std::move(*name));
-    co_return co_await import.run();
+    auto work = [&](ProgressReport report) -> Task<Result<json::object>> {
+        auto const model = co_await context.services.models.import_file(*path, *name, std::move(report));
+        co_return transform(model, [](ModelView const& view) { return json::object{{"model", to_json(view)}}; });
+    };
+    co_return co_await answer_with_progress(context, std::move(work));
 }
 
 Task<int> remove_model(RouteContext context)

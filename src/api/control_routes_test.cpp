@@ -248,3 +248,50 @@ TEST_CASE("api token: it is made once, kept, and refused when others may read it
     device.put_file("/state/empty", to_bytes("\n"), 0600);
     CHECK(load_or_make_token(device, "/state/empty").error().kind == ErrorKind::malformed);
 }
+
+TEST_CASE("api: pulling a model streams lines, the last of which is its result")
+{
+    auto fixture = ApiFixture();
+    auto const good = fixture.ask(request("POST", "/api/v1/pulls", R"({"source":"small","name":"mine"})"));
+    auto const bad = fixture.ask(request("POST", "/api/v1/pulls", R"({"source":"nowhere"})"));
+
+    CHECK(good.header("content-type") == "application/jsonl");
+    CHECK(good.body.contains(R"({"type":"done","model":{"id":"mine")"));
+    CHECK(bad.body.contains(R"("type":"error","code":"not_found","status":404)"));
+}
+
+TEST_CASE("api: a digest is 64 hexadecimal digits or refused before anything is asked for")
+{
+    auto fixture = ApiFixture();
+    auto const pull = [&](std::string const& digest) {
+        auto const body = fmt::format(R"({{"source":"small","sha256":"{}"}})", digest);
+        return fixture.ask(request("POST", "/api/v1/pulls", body)).status;
+    };
+
+    CHECK(pull("../../../../etc/passwd") == 400);
+    CHECK(pull(std::string(63, 'a')) == 400);
+    CHECK(pull(std::string(63, 'a') + "/") == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/pulls", R"({"source":""})")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/pulls", R"({"source":7})")).status == 400);
+    CHECK(fixture.services.changes == 0);
+    CHECK(pull(std::string(64, 'a')) == 200);
+}
+
+TEST_CASE("api: a model is shown, verified and planned; the list and other programs' folders are listed")
+{
+    auto fixture = ApiFixture();
+    fixture.services.models.push_back({.id = "org/tiny", .digest = "beef", .size_bytes = 10});
+
+    CHECK(fixture.ask(request("GET", "/api/v1/models/org/tiny")).body.contains(R"("license":"MIT")"));
+    CHECK(fixture.ask(request("GET", "/api/v1/models/other")).status == 404);
+    CHECK(fixture.ask(request("POST", "/api/v1/verifications", R"({"model":"org/tiny"})")).body.contains(R"("done")"));
+    CHECK(fixture.ask(request("POST", "/api/v1/verifications", R"({"model":"x"})")).body.contains(R"("malformed")"));
+    CHECK(fixture.ask(request("GET", "/api/v1/suggestions")).body.contains(R"("fits":true)"));
+    auto const plan = fixture.ask(request("POST", "/api/v1/plans", R"({"model":"tiny","context":512,"slots":2})"));
+    CHECK(plan.body.contains(R"("context":512,"slots":2)"));
+    CHECK(fixture.ask(request("POST", "/api/v1/plans", R"({"model":"tiny","context":-1})")).status == 400);
+    auto const body = std::string(R"({"from":"ollama","folder":"/o"})");
+    CHECK(fixture.ask(request("POST", "/api/v1/foreign-models", body)).status == 403);
+    auto const foreign = local("POST", "/api/v1/foreign-models", body);
+    CHECK(fixture.ask(foreign, Door::local_socket).body.contains("/o/a.gguf"));
+}

@@ -80,5 +80,11 @@ Task<int> remove_model(RouteContext context);
 Task<int> list_engines(RouteContext context);
 /// NAME/load, NAME/unload, NAME/pin
 Task<int> change_engine(RouteContext context);
+Task<int> pull_model(RouteContext context);
+Task<int> verify_model(RouteContext context);
+Task<int> show_model(RouteContext context);
+Task<int> list_suggestions(RouteContext context);
+Task<int> plan_model(RouteContext context);
+Task<int> list_foreign_models(RouteContext context);
 
 }  // namespace plexus::api

@@ -124,19 +124,93 @@ struct EnginesView {
 };
 
 struct ImportProgress {
-    std::string stage;  ///< "checking", "copying"
+    std::string stage;  ///< "checking", "copying", "fetching"
     std::uint64_t done_bytes = 0;
     std::uint64_t total_bytes = 0;
 };
+
+/// What a device would need for a model, and whether it has it.
+struct FitView {
+    std::string device{};
+    bool fits = false;
+    std::string text{};  ///< "needs 3.1 GB, 5.2 GB are free"
+};
+
+struct PlanView {
+    std::string model{};
+    std::uint32_t context = 0;  ///< tokens a slot
+    std::uint32_t slots = 0;
+    std::uint64_t weight_bytes = 0;
+    std::uint64_t cache_bytes = 0;
+    std::uint64_t compute_bytes = 0;
+    std::uint64_t overhead_bytes = 0;
+    std::uint64_t total_bytes = 0;
+    std::vector<FitView> devices{};  ///< this one first
+};
+
+/// A model of this device, with what is known of it alone.
+struct ModelDetails {
+    ModelView model{};
+    std::string title{};  ///< as the file says
+    std::string license{};
+    std::string origin{};
+    std::string path{};
+    std::string tokenizer{};
+    std::uint64_t layers = 0;
+    std::uint64_t embedding_length = 0;
+    std::vector<std::string> abilities{};  ///< "chat", "tools", "thinking", "vision", "embedding"
+    WallTime added{};
+};
+
+/// A model of the built-in list.
+struct SuggestionView {
+    std::string name{};
+    std::string title{};
+    std::string kind{};
+    std::string license{};
+    std::string source{};
+    std::uint64_t size_bytes = 0;
+    std::uint64_t context_length = 0;
+    bool is_local = false;
+    std::vector<FitView> devices{};
+};
+
+/// A model in the folder of another program.
+struct ForeignModelView {
+    std::string name{};
+    std::string path{};  ///< of its file, or of its first shard
+    std::string sha256{};
+    std::uint64_t size_bytes = 0;
+    std::string problem{};  ///< why it cannot be used; empty if it can
+};
+
+struct PullOrder {
+    std::string source{};  ///< address, hf:org/repo/file.gguf, or a name of the list
+    std::string name{};
+    std::string sha256{};
+};
+
+using ProgressReport = std::function<void(ImportProgress)>;
 
 class Models {
 public:
     virtual ~Models() = default;
     virtual std::vector<ModelView> list() const = 0;
+    /// Fetches a model from elsewhere. Errors: `malformed`, `not_found`, `not_allowed`, `unavailable`, `refused`, `closed`,
+    /// `timed_out`, `conflict`, `out_of_space`, `io`.
+    virtual Task<Result<ModelView>> pull(PullOrder order, ProgressReport progress) = 0;
+    /// Reads a model's file again. Errors: `not_found`, `malformed` (changed), `io`.
+    virtual Task<Result<ModelView>> verify(std::string name, ProgressReport progress) = 0;
+    /// Errors: `not_found`.
+    virtual Task<Result<ModelDetails>> details(std::string name) = 0;
+    virtual std::vector<SuggestionView> suggestions() const = 0;
+    /// Of a model of this device or of the list; zero for context and slots: as set for this device. Errors: `not_found`.
+    virtual Result<PlanView> plan(std::string name, std::uint32_t context, std::uint32_t slots) const = 0;
+    /// What lies in a folder of "ollama" or "lm-studio". Errors: `malformed` (kind), `not_found`, `not_allowed`, `io`.
+    virtual Task<Result<std::vector<ForeignModelView>>> foreign(std::string kind, std::string folder) = 0;
     /// Takes a file of this device into the store. `progress` is called on the loop.
     /// Errors: `not_found`, `malformed` (not a usable GGUF file), `out_of_space`, `conflict` (name taken), `io`.
-    virtual Task<Result<ModelView>> import_file(std::string path, std::string name,
-                                                std::function<void(ImportProgress)> progress) = 0;
+    virtual Task<Result<ModelView>> import_file(std::string path, std::string name, ProgressReport progress) = 0;
     /// By name or digest. Errors: `not_found`, `conflict` while it is in use.
     virtual Task<Result<ModelView>> remove(std::string name) = 0;
 

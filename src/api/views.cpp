@@ -17,6 +17,15 @@ json::array to_array(std::vector<std::string> const& texts)
     return array;
 }
 
+json::array to_array(std::vector<FitView> const& fits)
+{
+    auto array = json::array{};
+    for (auto const& fit : fits) {
+        array.push_back(json::object{{"device", fit.device}, {"fits", fit.fits}, {"text", fit.text}});
+    }
+    return array;
+}
+
 double in_milliseconds(Duration duration)
 {
     return std::chrono::duration<double, std::milli>(duration).count();
@@ -38,6 +47,56 @@ json::object to_json(ModelView const& model)
             {"local", model.is_local},
             {"devices", to_array(model.devices)},
             {"loaded_on", to_array(model.loaded_on)}};
+}
+
+json::object to_json(ModelDetails const& details)
+{
+    auto object = to_json(details.model);
+    object["title"] = details.title;
+    object["license"] = details.license;
+    object["origin"] = details.origin;
+    object["path"] = details.path;
+    object["tokenizer"] = details.tokenizer;
+    object["layers"] = details.layers;
+    object["embedding_length"] = details.embedding_length;
+    object["abilities"] = to_array(details.abilities);
+    object["added_unix_ms"] = details.added.time_since_epoch().count();
+    return object;
+}
+
+json::object to_json(SuggestionView const& suggestion)
+{
+    return {{"name", suggestion.name},
+            {"title", suggestion.title},
+            {"kind", suggestion.kind},
+            {"license", suggestion.license},
+            {"source", suggestion.source},
+            {"size_bytes", suggestion.size_bytes},
+            {"context_length", suggestion.context_length},
+            {"local", suggestion.is_local},
+            {"devices", to_array(suggestion.devices)}};
+}
+
+json::object to_json(PlanView const& plan)
+{
+    return {{"model", plan.model},
+            {"context", plan.context},
+            {"slots", plan.slots},
+            {"weight_bytes", plan.weight_bytes},
+            {"cache_bytes", plan.cache_bytes},
+            {"compute_bytes", plan.compute_bytes},
+            {"overhead_bytes", plan.overhead_bytes},
+            {"total_bytes", plan.total_bytes},
+            {"devices", to_array(plan.devices)}};
+}
+
+json::object to_json(ForeignModelView const& model)
+{
+    return {{"name", model.name},
+            {"path", model.path},
+            {"sha256", model.sha256},
+            {"size_bytes", model.size_bytes},
+            {"problem", model.problem}};
 }
 
 json::object to_openai_json(ModelView const& model)

@@ -10,6 +10,10 @@ namespace plexus::api {
 boost::json::object to_json(ModelView const& model);
 boost::json::object to_json(EngineView const& engine);
 boost::json::object to_json(EnginesView const& engines);
+boost::json::object to_json(ModelDetails const& details);
+boost::json::object to_json(SuggestionView const& suggestion);
+boost::json::object to_json(PlanView const& plan);
+boost::json::object to_json(ForeignModelView const& model);
 boost::json::object to_json(DeviceView const& device);
 /// `with_link`: the link holds the secret and is shown once.
 boost::json::object to_json(InviteView const& invite, bool with_link);

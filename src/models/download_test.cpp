@@ -226,6 +226,26 @@ TEST_CASE("pull: the server's refusals have names, and a full disk is told befor
     CHECK(device.refusal("https://nowhere.example/x.gguf") == ErrorKind::unavailable);
 }
 
+TEST_CASE("pull: all shards of a set are fetched and joined, and what came of them before counts")
+{
+    auto device = Device();
+    auto const first = std::string("https://models.example/big-00001-of-00002.gguf");
+    auto const second = std::string("https://models.example/big-00002-of-00002.gguf");
+    device.put(first, shard_of(0, 2));
+    device.put(second, shard_of(1, 2)).cut_after = 0;
+    CHECK(device.pull_from(first).error().kind == ErrorKind::closed);
+    CHECK(device.pull_from(first, crypto::sha256(as_view("x"))).error().kind == ErrorKind::malformed);
+    device.env.web().page(second).cut_after = std::nullopt;
+    device.env.web().page(first).cut_after = 0;
+
+    auto const model = device.pull_from(second);
+
+    REQUIRE(model);
+    CHECK(model->name == "big");
+    CHECK(model->summary.tensors == 2);
+    CHECK(device.env.disk().list("/data/models/partial")->empty());
+}
+
 TEST_CASE("pull: a model that is here is not fetched, and a name that is taken is told first")
 {
     auto device = Device();

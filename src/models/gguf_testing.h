@@ -193,4 +193,20 @@ inline GgufBuilder tiny_llama()
     return builder;
 }
 
+/// Shard `index` of `count`, with one tensor, named after it, whose bytes are all `index + 1`.
+inline Bytes shard_of(std::uint16_t index, std::uint16_t count)
+{
+    auto builder = GgufBuilder();
+    if (index > 0) {
+        builder.clear();
+    }
+    builder.raw("split.no", 2, GgufBuilder::bytes_of(index))
+        .raw("split.count", 2, GgufBuilder::bytes_of(count))
+        .raw("split.tensors.count", 5, GgufBuilder::bytes_of<std::uint32_t>(count));
+    builder.tensors.front().name = fmt::format("blk.{}.weight", index);
+    auto bytes = builder.build();
+    std::fill(bytes.end() - 256, bytes.end(), static_cast<std::byte>(index + 1));
+    return bytes;
+}
+
 }  // namespace plexus::models

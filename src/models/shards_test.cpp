@@ -8,27 +8,6 @@ using namespace plexus::models;
 
 namespace {
 
-Bytes u16(std::uint16_t value)
-{
-    return GgufBuilder::bytes_of(value);
-}
-
-/// Shard `index` of `count`: one tensor whose bytes are all `index + 1`.
-Bytes shard(std::uint16_t index, std::uint16_t count, std::uint32_t tensors)
-{
-    auto builder = GgufBuilder();
-    if (index > 0) {
-        builder.clear();
-    }
-    builder.raw("split.no", 2, u16(index))
-        .raw("split.count", 2, u16(count))
-        .raw("split.tensors.count", 5, GgufBuilder::bytes_of(tensors));
-    builder.tensors.front().name = fmt::format("blk.{}.weight", index);
-    auto bytes = builder.build();
-    std::fill(bytes.end() - 256, bytes.end(), static_cast<std::byte>(index + 1));
-    return bytes;
-}
-
 std::vector<std::shared_ptr<File const>> files(std::vector<Bytes> contents)
 {
     auto opened = std::vector<std::shared_ptr<File const>>{};
@@ -42,7 +21,7 @@ std::vector<std::shared_ptr<File const>> files(std::vector<Bytes> contents)
 
 TEST_CASE("shards: joined they are one model that passes the checker, with every tensor's bytes in their place")
 {
-    auto const joined = join_shards(files({shard(0, 3, 3), shard(1, 3, 3), shard(2, 3, 3)}));
+    auto const joined = join_shards(files({shard_of(0, 3), shard_of(1, 3), shard_of(2, 3)}));
     REQUIRE(joined);
     auto const& file = **joined;
 
@@ -68,20 +47,22 @@ TEST_CASE("shards: what is not the set of one model is refused")
         return !made && made.error().kind == ErrorKind::malformed;
     };
     auto other = GgufBuilder();
-    other.number("general.alignment", 64).raw("split.no", 2, u16(1)).raw("split.count", 2, u16(2));
+    other.number("general.alignment", 64)
+        .raw("split.no", 2, GgufBuilder::bytes_of<std::uint16_t>(1))
+        .raw("split.count", 2, GgufBuilder::bytes_of<std::uint16_t>(2));
     other.alignment = 64;
 
-    CHECK(refused({shard(0, 2, 2)}));
-    CHECK(refused({shard(1, 2, 2), shard(0, 2, 2)}));
-    CHECK(refused({shard(0, 2, 3), shard(1, 2, 3)}));
-    CHECK(refused({shard(0, 2, 2), other.build()}));
-    CHECK(refused({shard(0, 2, 2), to_bytes("GGUF")}));
+    CHECK(refused({shard_of(0, 2)}));
+    CHECK(refused({shard_of(1, 2), shard_of(0, 2)}));
+    CHECK(refused({shard_of(0, 3), shard_of(1, 3)}));
+    CHECK(refused({shard_of(0, 2), other.build()}));
+    CHECK(refused({shard_of(0, 2), to_bytes("GGUF")}));
     CHECK(refused({GgufBuilder().build()}));
 }
 
 TEST_CASE("gguf header: a file that is cut anywhere in front of its data is refused")
 {
-    auto const whole = shard(0, 1, 1);
+    auto const whole = shard_of(0, 1);
     auto const header = read_gguf_header(MemoryFile(whole)).value();
 
     CHECK(header.data_length == 256);

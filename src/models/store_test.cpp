@@ -205,3 +205,78 @@ TEST_CASE("model names: made from the file's, usable in every client")
     CHECK_FALSE(is_usable_name(std::string(max_name_bytes + 1, 'a')));
     CHECK(is_usable_name("org/model:8b-q4_0"));
 }
+
+TEST_CASE("model store: a quota counts what is there and refuses what is over it, before anything is copied")
+{
+    auto device = Device();
+    auto const size = GgufBuilder().build().size();
+    device.env.put_file("/home/other.gguf", GgufBuilder().number("llama.block_count", 2).build());
+    device.store->set_quota(2 * size - 1);
+    REQUIRE(device.import_file("/home/tiny.gguf"));
+
+    auto const refused = device.import_file("/home/other.gguf");
+
+    CHECK(refused.error().kind == ErrorKind::out_of_space);
+    CHECK(device.store->used_bytes() == size);
+    CHECK(device.entries("partial") == 0);
+    device.store->remove("tiny").value();
+    CHECK(device.import_file("/home/other.gguf"));
+}
+
+TEST_CASE("model store: files that no manifest names are removed when it is opened, those of damaged ones stay")
+{
+    auto device = Device();
+    auto const model = device.import_file("/home/tiny.gguf").value();
+    auto const stray = std::string(62, 'b') + ".gguf";
+    auto const damaged = std::string(62, 'c') + ".gguf";
+    device.env.put_file("/data/models/sha256/bb/" + stray, to_bytes("bytes"));
+    device.env.put_file("/data/models/sha256/cc/" + damaged, to_bytes("bytes"));
+    device.env.put_file("/data/models/sha256/cc/notes.txt", to_bytes("not ours"));
+    device.env.put_file("/data/models/manifests/" + std::string(64, 'c') + ".json", to_bytes("{"));
+
+    device.reopen();
+
+    CHECK(device.entries("sha256/bb") == 0);
+    CHECK(device.entries("sha256/cc") == 2);
+    CHECK(device.open_model(model.digest));
+}
+
+TEST_CASE("model store: verifying reads every byte and finds a changed one")
+{
+    auto device = Device();
+    auto const model = device.import_file("/home/tiny.gguf").value();
+    auto const verify = [&] {
+        auto result = std::optional<Result<Model>>{};
+        auto work = [](Store& store, std::optional<Result<Model>>& out) -> Task<> {
+            out = co_await store.verify("tiny", [](ImportProgress) {});
+        };
+        device.world.run(work(*device.store, result));
+        return *result;
+    };
+    CHECK(verify()->digest == model.digest);
+
+    auto bytes = GgufBuilder().build();
+    bytes.back() ^= std::byte{1};
+    device.env.put_file(device.store->path_of(model.digest), bytes);
+
+    CHECK(verify().error().kind == ErrorKind::malformed);
+    device.env.disk().remove(device.store->path_of(model.digest)).value();
+    CHECK(verify().error().kind == ErrorKind::not_found);
+}
+
+TEST_CASE("model store: the first of several shards stands for all, which become one model")
+{
+    auto device = Device();
+    device.env.put_file("/home/big-00001-of-00002.gguf", shard_of(0, 2));
+    CHECK(device.import_file("/home/big-00001-of-00002.gguf").error().kind == ErrorKind::not_found);
+    device.env.put_file("/home/big-00002-of-00002.gguf", shard_of(1, 2));
+
+    auto const model = device.import_file("/home/big-00001-of-00002.gguf");
+
+    REQUIRE(model);
+    CHECK(model->name == "big");
+    CHECK(model->summary.tensors == 2);
+    CHECK(device.open_model(model->digest).value()->size() == model->size_bytes);
+    CHECK(device.import_file("/home/big-00001-of-00002.gguf")->digest == model->digest);
+    CHECK(device.entries("partial") == 0);
+}

@@ -4,6 +4,7 @@
 
 #include "base/nearest.h"
 #include "base/text.h"
+#include "base/url.h"
 
 // A header such as "[[{" trips an assertion where an error is made right behind it.
 #define TOML_ASSERT(condition) static_cast<void>(0)
@@ -112,6 +113,16 @@ Result<void> set_flag(bool& target, std::string const& text)
     return {};
 }
 
+Result<void> set_hub(Config& config, std::string const& text)
+{
+    auto const url = Url::parse(text);
+    if (!url || url->target.contains('?')) {
+        return fail(ErrorKind::malformed, "must be an address such as https://hub.example, not '{}'", text);
+    }
+    config.models.hub = text;
+    return {};
+}
+
 Result<void> set_log_level(Config& config, std::string const& text)
 {
     auto const levels = std::array{std::pair{"debug", log::Level::debug}, std::pair{"info", log::Level::info},
@@ -170,6 +181,16 @@ constexpr auto keys = std::array{
         [](Config& config, std::string const& text) { return set_flag(config.engine.allow_weak_sandbox, text); }},
     Key{"engine.memory_mb", [](Config& config, std::string const& text) {
             return set_number<std::uint64_t>(config.engine.memory_mb, text, 0, 1ULL << 40);
+        }},
+    Key{"models.quota_gb",
+        [](Config& config, std::string const& text) {
+            return set_number<std::uint64_t>(config.models.quota_gb, text, 0, 1'000'000);
+        }},
+    Key{"models.hub", set_hub},
+    Key{"models.ca_file",
+        [](Config& config, std::string const& text) -> Result<void> {
+            config.models.ca_file = text;
+            return {};
         }},
     Key{"log.level", set_log_level},
 };

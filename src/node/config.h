@@ -39,6 +39,12 @@ struct Config {
         std::uint64_t memory_mb = 0;  ///< of 10^6 bytes, for all engines together; 0: what is free less a reserve
     } engine;
 
+    struct Models {
+        std::uint64_t quota_gb = 0;  ///< 10^9 bytes that all models may take; 0: no limit but the disk
+        std::string hub = "https://huggingface.co";  ///< where hf: leads
+        std::string ca_file;  ///< authorities beside those of the system, for fetching models
+    } models;
+
     log::Level log_level = log::Level::info;
 };
 

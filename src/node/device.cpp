@@ -86,6 +86,7 @@ Result<std::unique_ptr<Device>> Device::open(Env& env, DeviceOptions options)
         return std::unexpected(store.error());
     }
     device->store_ = std::move(*store);
+    device->store_->set_quota(device->options_.config.models.quota_gb * 1'000'000'000);
     auto membership = membership::Membership::open(env, paths.data, device->options_.name);
     if (!membership) {
         return std::unexpected(membership.error());

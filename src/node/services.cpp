@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "node/views.h"
+
 namespace plexus::node {
 
 namespace {
@@ -163,30 +165,6 @@ api::ModelView view_of(catalog::Model const& model)
             .loaded_on = {}};
 }
 
-api::ModelView view_of(models::Model const& model, std::string const& device)
-{
-    auto const created = std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count();
-    return {.id = model.name,
-            .aliases = {},
-            .digest = model.digest.text(),
-            .size_bytes = model.size_bytes,
-            .architecture = model.summary.architecture,
-            .quantization = model.summary.quantisation,
-            .parameters = model.summary.parameters,
-            .context_length = static_cast<std::uint32_t>(model.summary.context_length),
-            .is_chat = !model.summary.is_embedding,
-            .capabilities = capability_names(capabilities_of(model.summary)),
-            .created_seconds = static_cast<std::uint64_t>(created),
-            .is_local = true,
-            .devices = {device},
-            .loaded_on = {}};
-}
-
-std::string_view stage_text(models::ImportProgress::Stage stage)
-{
-    return stage == models::ImportProgress::Stage::copying ? "copying" : "checking";
-}
-
 api::InviteView view_of(membership::Invite const& invite)
 {
     return {.id = invite.id, .link = invite.link, .role = std::string(to_string(invite.role)), .expires = invite.expires};
@@ -242,6 +220,25 @@ void describe(api::DeviceView& view, catalog::Entry const& entry)
 
 }  // namespace
 
+api::ModelView view_of(models::Model const& model, std::string const& device)
+{
+    auto const created = std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count();
+    return {.id = model.name,
+            .aliases = {},
+            .digest = model.digest.text(),
+            .size_bytes = model.size_bytes,
+            .architecture = model.summary.architecture,
+            .quantization = model.summary.quantisation,
+            .parameters = model.summary.parameters,
+            .context_length = static_cast<std::uint32_t>(model.summary.context_length),
+            .is_chat = !model.summary.is_embedding,
+            .capabilities = capability_names(capabilities_of(model.summary)),
+            .created_seconds = static_cast<std::uint64_t>(created),
+            .is_local = true,
+            .devices = {device},
+            .loaded_on = {}};
+}
+
 Task<Result<std::unique_ptr<api::Answer>>> DeviceServices::start(api::InferenceTask task)
 {
     if (auto const* held = device_.store().find(task.model)) {
@@ -286,9 +283,7 @@ std::vector<api::ModelView> DeviceServices::list() const
 Task<Result<api::ModelView>> DeviceServices::import_file(std::string path, std::string name,
                                                          std::function<void(api::ImportProgress)> progress)
 {
-    auto report = [progress = std::move(progress)](models::ImportProgress const& now) {
-        progress({.stage = std::string(stage_text(now.stage)), .done_bytes = now.done_bytes, .total_bytes = now.total_bytes});
-    };
+    auto report = as_import(std::move(progress));
     auto const model = co_await device_.store().import_file(std::move(path), std::move(name), std::move(report));
     if (!model) {
         co_return std::unexpected(model.error());

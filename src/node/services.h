@@ -29,6 +29,13 @@ private:
     Result<api::EngineView> unload(std::string name) override;
     Result<void> pin(std::string name, bool pinned) override;
     api::EngineView engine_view(inference::LoadedModel const& model) const;
+    Task<Result<api::ModelView>> pull(api::PullOrder order, api::ProgressReport progress) override;
+    Task<Result<api::ModelView>> verify(std::string name, api::ProgressReport progress) override;
+    Task<Result<api::ModelDetails>> details(std::string name) override;
+    std::vector<api::SuggestionView> suggestions() const override;
+    Result<api::PlanView> plan(std::string name, std::uint32_t length, std::uint32_t slots) const override;
+    Task<Result<std::vector<api::ForeignModelView>>> foreign(std::string kind, std::string folder) override;
+    std::vector<api::FitView> fits(models::GgufSummary const& summary, std::uint32_t length, std::uint32_t slots) const;
 
     std::vector<api::DeviceView> devices() const override;
     std::vector<api::InviteView> invites() const override;
