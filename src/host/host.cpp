@@ -87,8 +87,7 @@ HostImpl::HostImpl(Env& env, crypto::KeyPair identity, Gater& gater, Options opt
     : env_(env), identity_(std::move(identity)), gater_(gater), options_(std::move(options)),
       peer_(PeerId::from_public_key(identity_.public_key().encode()).value()), connections_(env, options_.limits),
       protocols_(env, options_.limits.negotiation, [this](Connection& connection) { found_bulk(connection); }),
-      identify_(env, book_, [this] { return describe(); }),
-      dialler_(env, identity_, gater, book_, tasks_, taker()),
+      identify_(env, book_, [this] { return describe(); }), dialler_(env, identity_, gater, book_, tasks_, taker()),
       listener_(env, identity_, gater, options_.limits, tasks_, taker(), [this] { return !connections_.is_full(); }),
       quiet_(env.executor()), tasks_(env.executor())
 {

@@ -294,7 +294,8 @@ TEST_CASE("host: bulk goes on a connection of its own, which both sides keep for
         CHECK(co_await mesh.connect());
         auto const peer = mesh.right->local_peer();
         for (auto round = 0; round < 2; ++round) {
-            auto bulk = (co_await mesh.left->open_stream(peer, "/test/bulk/1", mesh.soon(), ConnectionUse::bulk)).value();
+            auto bulk =
+                (co_await mesh.left->open_stream(peer, "/test/bulk/1", mesh.soon(), ConnectionUse::bulk)).value();
             auto const sent = Bytes(300'000, std::byte{7});
             CHECK((co_await exchange(*bulk, sent)).value() == sent);
             auto const both = std::vector{ConnectionUse::main, ConnectionUse::bulk};

@@ -172,6 +172,14 @@ Task<Result<std::unique_ptr<Partial>>> Partial::open(Env& env, std::filesystem::
     co_return partial;
 }
 
+Result<Incoming> Partial::find(Disk& disk, std::filesystem::path const& folder, PartialKey const& key)
+{
+    return transform(read_meta(disk, file_of(folder, key, ".meta")), [&](Meta meta) {
+        return Incoming{
+            .key = key, .size_bytes = meta.size_bytes, .digest = meta.digest, .pieces = std::move(meta.pieces)};
+    });
+}
+
 /// Takes what is there if it is of the same model, and opens the files.
 Result<void> Partial::prepare()
 {

@@ -58,6 +58,9 @@ public:
                                                        std::unique_ptr<PartialLease> lease, Progress progress);
     Partial(Partial const&) = delete;
 
+    /// What a partial that is there was begun with. Errors: `not_found`, `malformed`.
+    static Result<Incoming> find(Disk& disk, std::filesystem::path const& folder, PartialKey const& key);
+
     PartialKey const& key() const { return incoming_.key; }
     std::uint64_t size_bytes() const { return incoming_.size_bytes; }
     std::uint64_t done_bytes() const;

@@ -400,7 +400,16 @@ Task<Result<std::unique_ptr<Partial>>> Store::begin(Incoming incoming, Partial::
                                      std::move(progress));
 }
 
-Task<Result<Model>> Store::finish(std::unique_ptr<Partial> partial, std::string name, std::string origin)
+Task<Result<std::unique_ptr<Partial>>> Store::resume(PartialKey key, Partial::Progress progress)
+{
+    auto incoming = Partial::find(env_.disk(), folder_ / "partial", key);
+    if (!incoming) {
+        co_return fail(ErrorKind::not_found, "nothing of this model is here");
+    }
+    co_return co_await begin(std::move(*incoming), std::move(progress));
+}
+
+Task<Result<Model>> Store::finish(std::shared_ptr<Partial> partial, std::string name, std::string origin)
 {
     auto const pieces = partial->whole();
     auto opened = env_.disk().open(partial->data_path());

@@ -50,9 +50,11 @@ public:
     /// task ends, how many bytes of that were found right. The store must outlive the partial.
     /// Errors: `conflict` if somebody is at it, else as Partial::open.
     Task<Result<std::unique_ptr<Partial>>> begin(Incoming incoming, Partial::Progress progress);
+    /// Goes on with what is there under the key. Errors: `not_found`, else as begin.
+    Task<Result<std::unique_ptr<Partial>>> resume(PartialKey key, Partial::Progress progress);
     /// Takes a complete partial in as a model. It is removed if its bytes are of no use (`malformed`), and if the model
     /// is here already, which is then the result; after `conflict` (name taken), `out_of_space` and `io` it stays.
-    Task<Result<Model>> finish(std::unique_ptr<Partial> partial, std::string name, std::string origin);
+    Task<Result<Model>> finish(std::shared_ptr<Partial> partial, std::string name, std::string origin);
     /// Errors: `malformed` for an unusable name, `conflict` if it is taken.
     Result<void> check_name(std::string const& name) const;
 
