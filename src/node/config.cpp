@@ -67,15 +67,6 @@ Result<void> set_mesh_name(Config& config, std::string const& text)
     return {};
 }
 
-Result<void> set_flag(bool& flag, std::string const& text)
-{
-    if (text != "true" && text != "false") {
-        return fail(ErrorKind::malformed, "must be true or false, not '{}'", text);
-    }
-    flag = text == "true";
-    return {};
-}
-
 Result<void> set_origins(Config& config, std::string const& text)
 {
     config.api.origins.clear();
