@@ -95,6 +95,23 @@ Task<Outcome<Facts>> gather(Context& context)
     co_return Facts{std::move(*status), devices->at("devices"), models->at("models")};
 }
 
+/// Whole walls are no news; all else is.
+void print_sandbox(Terminal& terminal, json::value const& sandbox)
+{
+    auto const reason = text_of(sandbox, "reason");
+    if (!reason.empty()) {
+        terminal.line(terminal.styled(Tone::bad, fmt::format("No engine can run: {}", reason)));
+    } else if (text_of(sandbox, "grade") == "C") {
+        auto names = std::string{};
+        for (auto const& name : sandbox.at("missing").as_array()) {
+            names += fmt::format("{}{}", names.empty() ? "" : ", ", std::string_view(name.as_string()));
+        }
+        terminal.line(terminal.styled(Tone::bad, fmt::format("Sandbox of grade C: without {}", names)));
+    } else if (text_of(sandbox, "grade") == "A") {
+        terminal.line("Sandbox of grade A");
+    }
+}
+
 void print_facts(Terminal& terminal, Facts const& facts)
 {
     auto const uptime = static_cast<std::int64_t>(number_of(facts.status, "uptime_seconds"));
@@ -102,6 +119,9 @@ void print_facts(Terminal& terminal, Facts const& facts)
                               "plexus", text_of(facts.status, "version"), duration_text(uptime)));
     terminal.line(fmt::format("API http://127.0.0.1:{}/v1, {} running, {} waiting", number_of(facts.status, "api_port"),
                               number_of(facts.status, "running_tasks"), number_of(facts.status, "queued_tasks")));
+    if (auto const* sandbox = facts.status.as_object().if_contains("sandbox")) {
+        print_sandbox(terminal, *sandbox);
+    }
     terminal.line("");
     terminal.line(terminal.styled(Tone::dim, "Devices"));
     print_devices(terminal, facts.devices.as_array());

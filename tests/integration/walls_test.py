@@ -90,6 +90,7 @@ class Walls(unittest.TestCase):
                 answer = device.chat("Name a colour", max_tokens=4)
                 sandbox = sandbox_of(device)
                 check = check_of(device, "sandbox")
+                shown = device.plexus("status").stdout
                 _, metrics = device.curl("/metrics")
                 log = device.log.read_text()
 
@@ -98,6 +99,7 @@ class Walls(unittest.TestCase):
                 self.assertLessEqual(least, set(sandbox["missing"]))
                 self.assertLessEqual(set(sandbox["missing"]), most)
                 self.assertIn("grade C", check["text"])
+                self.assertIn("Sandbox of grade C: without user-namespace", shown)
                 self.assertIn("user-namespace", check["text"])
                 self.assertIn('plexus_sandbox_grade{grade="C"} 1', metrics)
                 self.assertIn("engines run without walls", log)
