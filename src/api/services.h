@@ -196,8 +196,8 @@ class Models {
 public:
     virtual ~Models() = default;
     virtual std::vector<ModelView> list() const = 0;
-    /// Fetches a model from elsewhere. Errors: `malformed`, `not_found`, `not_allowed`, `unavailable`, `refused`, `closed`,
-    /// `timed_out`, `conflict`, `out_of_space`, `io`.
+    /// Fetches a model from elsewhere. Errors: `malformed`, `not_found`, `not_allowed`, `unavailable` (also: too many at a
+    /// time), `refused`, `closed`, `timed_out`, `conflict`, `out_of_space`, `io`.
     virtual Task<Result<ModelView>> pull(PullOrder order, ProgressReport progress) = 0;
     /// Reads a model's file again. Errors: `not_found`, `malformed` (changed), `io`.
     virtual Task<Result<ModelView>> verify(std::string name, ProgressReport progress) = 0;

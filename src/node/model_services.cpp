@@ -10,6 +10,7 @@ namespace plexus::node {
 
 namespace {
 
+constexpr std::size_t max_pulls = 8;  // at a time
 constexpr std::size_t max_license_bytes = 200;
 constexpr std::size_t max_template_bytes = 1 << 20;
 
@@ -102,6 +103,15 @@ std::function<void(models::ImportProgress)> as_import(api::ProgressReport progre
 
 Task<Result<api::ModelView>> DeviceServices::pull(api::PullOrder order, api::ProgressReport progress)
 {
+    struct Running {
+        explicit Running(std::size_t& pulls) : count(pulls) { ++count; }
+        ~Running() { --count; }
+        std::size_t& count;
+    };
+    if (pulls_ >= max_pulls) {
+        co_return fail(ErrorKind::unavailable, "{} models are being fetched already", max_pulls);
+    }
+    auto const running = Running(pulls_);
     auto const& config = device_.options().config.models;
     auto source = and_then(Url::parse(config.hub),
                            [&](Url const& hub) { return models::find_source(order.source, hub); });

@@ -50,6 +50,7 @@ private:
     Device& device_;
     std::uint16_t api_port_;
     std::function<void()> shut_down_;
+    std::size_t pulls_ = 0;
 };
 
 }  // namespace plexus::node
