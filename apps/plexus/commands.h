@@ -47,6 +47,12 @@ struct PlanOptions {
     std::uint32_t slots = 0;
 };
 
+struct CopyOptions {
+    std::string model;
+    std::string from;
+    std::string name;
+};
+
 struct RemoveOptions {
     std::string name;
     bool yes = false;
@@ -78,6 +84,7 @@ Task<Outcome<>> list_devices(Context& context);
 Task<Outcome<>> list_models(Context& context);
 Task<Outcome<>> import_model(Context& context, ImportOptions options);
 Task<Outcome<>> import_foreign(Context& context, ImportOptions options);
+Task<Outcome<>> copy_model(Context& context, CopyOptions options);
 Task<Outcome<>> remove_model(Context& context, RemoveOptions options);
 Task<Outcome<>> connect_tool(Context& context, ConnectOptions options);
 Task<Outcome<>> load_model(Context& context, std::string name);

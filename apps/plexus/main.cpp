@@ -123,6 +123,7 @@ private:
     PlanOptions plan_;
     std::string model_;
     std::vector<std::string> words_;
+    CopyOptions copy_;
     std::string link_;
     std::vector<std::string> topic_;
     bool wants_help_ = false;
@@ -233,6 +234,12 @@ void CommandLine::add_model_commands()
     importing->add_option("--from", import_.from, "Take models from another program's folder; alone it lists them")
         ->check(CLI::IsMember({"ollama", "lm-studio"}));
     importing->add_option("--folder", import_.folder, "That folder; default is the usual one")->needs("--from");
+    auto* const copying = add(*model, "copy", "Copy a model of the mesh to this device; again after a break: goes on",
+                              {"plexus model copy tiny", "plexus model copy tiny --from nas"},
+                              [this](Context& context) { return copy_model(context, copy_); });
+    copying->add_option("model", copy_.model, "Name or digest")->required();
+    copying->add_option("--from", copy_.from, "The one device to copy from; default is all that hold it");
+    copying->add_option("--name", copy_.name, "Its name here; default is the same");
     auto* const removing = add(*model, "rm", "Remove a model from this device", {"plexus model rm tiny --yes"},
                                [this](Context& context) { return remove_model(context, remove_); });
     removing->add_option("name", remove_.name, "Name or digest")->required();

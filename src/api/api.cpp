@@ -85,6 +85,7 @@ constexpr auto route_table = std::array{
     RouteEntry{"GET", "/api/v1/suggestions", list_suggestions},
     RouteEntry{"POST", "/api/v1/plans", plan_model},
     RouteEntry{"POST", "/api/v1/foreign-models", list_foreign_models, true},
+    RouteEntry{"POST", "/api/v1/copies", copy_model},
 };
 
 bool matches(RouteEntry const& entry, std::string_view path)

@@ -165,6 +165,16 @@ Result<void> ScriptedServices::pin(std::string name, bool pinned)
     return {};
 }
 
+Task<Result<ModelView>> ScriptedServices::copy(CopyOrder order, ProgressReport progress)
+{
+    progress({.stage = "copying", .done_bytes = 5, .total_bytes = 10, .sources = {"desk", "nas"}});
+    if (order.from == "toaster") {
+        co_return fail(ErrorKind::not_found, "there is no device {}", order.from);
+    }
+    models.push_back({.id = order.model, .digest = "beef", .size_bytes = 10});
+    co_return models.back();
+}
+
 Task<Result<ModelView>> ScriptedServices::remove(std::string name)
 {
     ++changes;

@@ -69,6 +69,7 @@ public:
     std::vector<SuggestionView> suggestions() const override;
     Result<PlanView> plan(std::string name, std::uint32_t context, std::uint32_t slots) const override;
     Task<Result<std::vector<ForeignModelView>>> foreign(std::string kind, std::string folder) override;
+    Task<Result<ModelView>> copy(CopyOrder order, ProgressReport progress) override;
 
     std::vector<DeviceView> devices() const override;
     std::vector<InviteView> invites() const override { return open_invites; }

@@ -295,3 +295,17 @@ TEST_CASE("api: a model is shown, verified and planned; the list and other progr
     auto const foreign = local("POST", "/api/v1/foreign-models", body);
     CHECK(fixture.ask(foreign, Door::local_socket).body.contains("/o/a.gguf"));
 }
+
+TEST_CASE("api: copying a model streams lines, the last of which is its result")
+{
+    auto fixture = ApiFixture();
+
+    auto const good = fixture.ask(request("POST", "/api/v1/copies", R"({"model":"tiny"})"));
+    auto const bad = fixture.ask(request("POST", "/api/v1/copies", R"({"model":"tiny","from":"toaster"})"));
+
+    CHECK(good.header("content-type") == "application/jsonl");
+    CHECK(good.body.contains(R"({"type":"done","model":{"id":"tiny")"));
+    CHECK(bad.body.contains(R"("type":"error","code":"not_found","status":404)"));
+    CHECK(fixture.ask(request("POST", "/api/v1/copies", "{}")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/copies", R"({"model":7})")).status == 400);
+}

@@ -1,6 +1,7 @@
 #include "api/progress_lines.h"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
 namespace plexus::api {
@@ -61,10 +62,14 @@ private:
 
     static std::string progress_line(ImportProgress const& progress)
     {
-        return line_of({{"type", "progress"},
-                        {"stage", progress.stage},
-                        {"done_bytes", progress.done_bytes},
-                        {"total_bytes", progress.total_bytes}});
+        auto line = json::object{{"type", "progress"},
+                                 {"stage", progress.stage},
+                                 {"done_bytes", progress.done_bytes},
+                                 {"total_bytes", progress.total_bytes}};
+        if (!progress.sources.empty()) {
+            line["sources"] = json::array(progress.sources.begin(), progress.sources.end());
+        }
+        return line_of(line);
     }
 
     std::string last_line() const

@@ -76,6 +76,7 @@ Task<int> withdraw_invite(RouteContext context);
 Task<int> join_mesh(RouteContext context);
 Task<int> list_models(RouteContext context);
 Task<int> import_model(RouteContext context);
+Task<int> copy_model(RouteContext context);
 Task<int> remove_model(RouteContext context);
 Task<int> list_engines(RouteContext context);
 /// NAME/load, NAME/unload, NAME/pin

@@ -127,6 +127,16 @@ struct ImportProgress {
     std::string stage;  ///< "checking", "copying", "fetching"
     std::uint64_t done_bytes = 0;
     std::uint64_t total_bytes = 0;
+    std::vector<std::string> sources{};  ///< names of the devices that a copy comes from
+};
+
+using ProgressReport = std::function<void(ImportProgress)>;
+
+/// A model of the mesh that this device is to hold too.
+struct CopyOrder {
+    std::string model{};  ///< name or digest
+    std::string from{};   ///< name or id of the one device to copy from; empty: all that hold it
+    std::string name{};   ///< here; empty: the same
 };
 
 /// What a device would need for a model, and whether it has it.
@@ -190,8 +200,6 @@ struct PullOrder {
     std::string sha256{};
 };
 
-using ProgressReport = std::function<void(ImportProgress)>;
-
 class Models {
 public:
     virtual ~Models() = default;
@@ -211,6 +219,10 @@ public:
     /// Takes a file of this device into the store. `progress` is called on the loop.
     /// Errors: `not_found`, `malformed` (not a usable GGUF file), `out_of_space`, `conflict` (name taken), `io`.
     virtual Task<Result<ModelView>> import_file(std::string path, std::string name, ProgressReport progress) = 0;
+    /// Copies a model from other devices of the mesh. What came stays when the copy ends early, for the next one.
+    /// Errors: `not_found` (model or device), `unavailable` (no holder is there), `conflict` (name taken, or a copy is
+    /// under way), `malformed`, `out_of_space`, `io`.
+    virtual Task<Result<ModelView>> copy(CopyOrder order, ProgressReport progress) = 0;
     /// By name or digest. Errors: `not_found`, `conflict` while it is in use.
     virtual Task<Result<ModelView>> remove(std::string name) = 0;
 

@@ -99,11 +99,13 @@ std::shared_ptr<models::Partial> Copying::take_partial()
 Task<Result<void>> Copying::recall()
 {
     auto const self = shared_from_this();
-    auto tell = [self](std::uint64_t bytes) {
+    auto const holders = catalog_.who_holds(wanted_.model);
+    auto const size = holders.empty() ? std::uint64_t{0} : holders.front().model->size_bytes;
+    auto tell = [self, size](std::uint64_t bytes) {
         if (self->progress_) {
             self->progress_({.stage = CopyProgress::Stage::checking,
                              .done_bytes = bytes,
-                             .total_bytes = 0,
+                             .total_bytes = std::max(size, bytes),
                              .bytes_per_second = 0,
                              .sources = {}});
         }

@@ -13,7 +13,7 @@ using multiformats::PeerId;
 
 /// Hard limits of what this device gives; what is over them is refused.
 struct HolderLimits {
-    std::size_t streams = 8;             ///< each with two pieces in memory at most
+    std::size_t streams = 8;             ///< each with three pieces in memory at most
     std::size_t streams_per_member = 4;
     Duration opening = std::chrono::seconds(10);    ///< for the first message to come whole
     Duration preparing = std::chrono::seconds(10);  ///< that an opening waits while the list of pieces is made

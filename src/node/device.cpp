@@ -106,6 +106,7 @@ void Device::connect_parts()
     auto options = scheduling::Options{};
     options.name_of = [this](multiformats::PeerId const& device) { return name_of(device); };
     scheduler_ = scheduling::make_scheduler(env_, *host_, *catalog_, *runner_, std::move(options));
+    blobs_ = blobs::make_blobs(env_, *host_, *catalog_, *store_, {.holder = {}, .name_of = [this](auto const& device) { return name_of(device); }});
     store_->on_change([this] { publish_models(); });
     inference_->on_change([this] { publish_loaded(); });
     membership_->on_change([this] { forget_removed(); });
@@ -231,6 +232,7 @@ Result<void> Device::listen_on(std::uint16_t port)
 Task<> Device::stop()
 {
     co_await scheduler_->stop();
+    co_await blobs_->stop();
     co_await catalog_->stop();
     co_await membership_->stop();
     co_await host_->stop();

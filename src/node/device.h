@@ -1,5 +1,6 @@
 #pragma once
 
+#include "blobs/blobs.h"
 #include "catalog/catalog.h"
 #include "host/host.h"
 #include "inference/inference.h"
@@ -46,6 +47,7 @@ public:
     host::Host& host() { return *host_; }
     catalog::Catalog& catalog() { return *catalog_; }
     scheduling::Scheduler& scheduler() { return *scheduler_; }
+    blobs::Blobs& blobs() { return *blobs_; }
 
     /// Bytes that all engines together may need now.
     std::uint64_t memory_for_engines() const;
@@ -84,6 +86,7 @@ private:
     std::unique_ptr<catalog::Catalog> catalog_;
     std::unique_ptr<scheduling::Runner> runner_;
     std::unique_ptr<scheduling::Scheduler> scheduler_;
+    std::unique_ptr<blobs::Blobs> blobs_;
     TaskScope tasks_;
 };
 

@@ -36,6 +36,8 @@ private:
     Result<api::PlanView> plan(std::string name, std::uint32_t length, std::uint32_t slots) const override;
     Task<Result<std::vector<api::ForeignModelView>>> foreign(std::string kind, std::string folder) override;
     std::vector<api::FitView> fits(models::GgufSummary const& summary, std::uint32_t length, std::uint32_t slots) const;
+    Task<Result<api::ModelView>> copy(api::CopyOrder order, api::ProgressReport progress) override;
+    Result<blobs::Wanted> wanted(api::CopyOrder const& order) const;
 
     std::vector<api::DeviceView> devices() const override;
     std::vector<api::InviteView> invites() const override;
