@@ -16,7 +16,8 @@ std::expected<CopyOrder, Problem> order_of(Request const& request)
         return std::unexpected(body.error());
     }
     auto order = CopyOrder{};
-    for (auto const& [name, target] : {std::pair("model", &order.model), {"from", &order.from}, {"name", &order.name}}) {
+    for (auto const& [name, target] :
+         {std::pair("model", &order.model), {"from", &order.from}, {"name", &order.name}}) {
         auto text = text_field(*body, name);
         if (!text) {
             return std::unexpected(text.error());

@@ -135,8 +135,8 @@ using ProgressReport = std::function<void(ImportProgress)>;
 /// A model of the mesh that this device is to hold too.
 struct CopyOrder {
     std::string model{};  ///< name or digest
-    std::string from{};   ///< name or id of the one device to copy from; empty: all that hold it
-    std::string name{};   ///< here; empty: the same
+    std::string from{};  ///< name or id of the one device to copy from; empty: all that hold it
+    std::string name{};  ///< here; empty: the same
 };
 
 /// What a device would need for a model, and whether it has it.

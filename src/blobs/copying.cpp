@@ -391,6 +391,11 @@ Task<Result<void>> Copying::begin_with(Worker& worker)
 
 void Copying::dispute(PeerId const& peer, List const& other)
 {
+    auto const waiting = std::ranges::count_if(standings_,
+                                               [](auto const& entry) { return entry.second.other_list != nullptr; });
+    if (static_cast<std::size_t>(waiting) >= max_other_lists) {
+        return leave(peer, Error{ErrorKind::unavailable, "too many devices describe the model in other ways"});
+    }
     log::warning("two devices describe a model in different ways; the pieces will tell who is wrong",
                  {{"device", name_of_(peer)}, {"peer", peer.short_text()}});
     standings_[peer].other_list = other;
@@ -399,8 +404,23 @@ void Copying::dispute(PeerId const& peer, List const& other)
 
 Task<Result<void>> Copying::take_pieces(std::shared_ptr<Worker> worker)
 {
+    auto const taken = co_await take_one_after_another(worker);
+    while (worker->checking > 0) {
+        co_await worker->freed.wait();
+    }
+    if (worker->lied) {
+        co_return fail(ErrorKind::malformed, "a piece has not the right bytes");
+    }
+    if (taken) {
+        co_await worker->source.close();
+    }
+    co_return taken;
+}
+
+Task<Result<void>> Copying::take_one_after_another(std::shared_ptr<Worker> worker)
+{
     auto& source = worker->source;
-    while (!halted_ && !failed_ && !partial_->is_complete()) {
+    while (!halted_ && !failed_ && !worker->lied && !partial_->is_complete()) {
         while (source.requested() < requests_ahead) {
             auto const piece = next_piece(*worker);
             if (!piece) {
@@ -411,9 +431,6 @@ Task<Result<void>> Copying::take_pieces(std::shared_ptr<Worker> worker)
                 co_return asked;
             }
         }
-        if (worker->lied) {
-            co_return fail(ErrorKind::malformed, "a piece has not the right bytes");
-        }
         if (source.requested() == 0) {
             co_await wait_a_moment();
             continue;
@@ -421,8 +438,7 @@ Task<Result<void>> Copying::take_pieces(std::shared_ptr<Worker> worker)
         auto const piece = source.next();
         auto bytes = co_await source.receive(*list_);
         if (!bytes) {
-            co_return std::unexpected(worker->lied ? Error{ErrorKind::malformed, "a piece has not the right bytes"}
-                                                   : bytes.error());
+            co_return std::unexpected(bytes.error());
         }
         while (worker->checking >= checks_at_once) {
             co_await worker->freed.wait();
@@ -431,13 +447,6 @@ Task<Result<void>> Copying::take_pieces(std::shared_ptr<Worker> worker)
         ++keeping_;
         tasks_.spawn("keep a piece", keep_piece(shared_from_this(), worker, piece, std::move(*bytes)));
     }
-    while (worker->checking > 0) {
-        co_await worker->freed.wait();
-    }
-    if (worker->lied) {
-        co_return fail(ErrorKind::malformed, "a piece has not the right bytes");
-    }
-    co_await source.close();
     co_return Result<void>{};
 }
 

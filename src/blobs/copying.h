@@ -9,6 +9,7 @@
 namespace plexus::blobs {
 
 inline constexpr std::size_t max_sources = 4;            ///< at a time
+inline constexpr std::size_t max_other_lists = 4;        ///< that wait for the one that counts to fail
 inline constexpr std::size_t requests_ahead = 3;         ///< of one source
 inline constexpr std::size_t checks_at_once = 2;         ///< pieces of one source that are being checked and written
 inline constexpr auto late_after = std::chrono::seconds(3);  ///< then an idle source is asked for the piece too
@@ -66,6 +67,7 @@ private:
     Task<Result<void>> begin_with(Worker& worker);
     void dispute(PeerId const& peer, List const& other);
     Task<Result<void>> take_pieces(std::shared_ptr<Worker> worker);
+    Task<Result<void>> take_one_after_another(std::shared_ptr<Worker> worker);
     std::optional<std::uint32_t> next_piece(Worker& worker);
     Task<> keep_piece(std::shared_ptr<Copying> self, std::shared_ptr<Worker> worker, std::uint32_t piece,
                       std::shared_ptr<Bytes> bytes);

@@ -36,8 +36,7 @@ Result<catalog::ModelDigest> model_of(catalog::Catalog const& catalog, multiform
 Result<catalog::ModelDigest> model_of(std::vector<api::ModelView> const& views, std::string_view model)
 {
     auto const is_meant = [&](api::ModelView const& view) {
-        return view.id == model || view.digest == model ||
-               std::ranges::find(view.aliases, model) != view.aliases.end();
+        return view.id == model || view.digest == model || std::ranges::find(view.aliases, model) != view.aliases.end();
     };
     auto const view = std::ranges::find_if(views, is_meant);
     if (view == views.end()) {
@@ -80,9 +79,8 @@ Task<Result<api::ModelView>> DeviceServices::copy(api::CopyOrder order, api::Pro
         co_return std::unexpected(meant.error());
     }
     auto report = [this, progress = std::move(progress)](blobs::CopyProgress const& now) {
-        auto told = api::ImportProgress{.stage = std::string(stage_text(now.stage)),
-                                        .done_bytes = now.done_bytes,
-                                        .total_bytes = now.total_bytes};
+        auto told = api::ImportProgress{
+            .stage = std::string(stage_text(now.stage)), .done_bytes = now.done_bytes, .total_bytes = now.total_bytes};
         for (auto const& source : now.sources) {
             told.sources.push_back(device_.name_of(source.device));
         }

@@ -106,7 +106,8 @@ void Device::connect_parts()
     auto options = scheduling::Options{};
     options.name_of = [this](multiformats::PeerId const& device) { return name_of(device); };
     scheduler_ = scheduling::make_scheduler(env_, *host_, *catalog_, *runner_, std::move(options));
-    blobs_ = blobs::make_blobs(env_, *host_, *catalog_, *store_, {.holder = {}, .name_of = [this](auto const& device) { return name_of(device); }});
+    blobs_ = blobs::make_blobs(env_, *host_, *catalog_, *store_,
+                               {.holder = {}, .name_of = [this](auto const& device) { return name_of(device); }});
     store_->on_change([this] { publish_models(); });
     inference_->on_change([this] { publish_loaded(); });
     membership_->on_change([this] { forget_removed(); });

@@ -12,7 +12,7 @@ import unittest
 from mesh_testing import devices
 
 COMMANDS = ["", "up", "down", "serve", "status", "doctor", "version", "ask", "chat", "invite", "join", "device", "device ls",
-            "model", "model ls", "model import", "model rm", "model pull",
+            "model", "model ls", "model import", "model copy", "model rm", "model pull",
             "model search", "model show", "model verify", "model plan", "help"]
 
 
