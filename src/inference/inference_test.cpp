@@ -530,6 +530,26 @@ TEST_CASE("engine errors: a prompt over the context names both numbers")
     CHECK(error_of_event("{\"choices\":[]}") == std::nullopt);
 }
 
+TEST_CASE("engine errors: what a model cannot do blames the request, and a length without numbers keeps its words")
+{
+    auto const incapable = error_of_status(
+        501, R"({"error":{"code":501,"type":"not_supported_error","message":"no ears"}})");
+    CHECK(incapable == Error{ErrorKind::malformed, "no ears"});
+    auto const too_long = error_of_status(
+        400, R"({"error":{"code":400,"type":"exceed_context_size_error","message":"the input_prefix is too long"}})");
+    CHECK(too_long == Error{ErrorKind::too_large, "the input_prefix is too long"});
+}
+
+TEST_CASE("engine timings: the tokens of all choices are counted, their prompt once")
+{
+    auto timings = Timings{};
+    for (auto choice = 0; choice < 2; ++choice) {
+        read_timings(R"({"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":16}})", timings);
+    }
+    CHECK(timings.prompt_tokens == 7);
+    CHECK(timings.completion_tokens == 32);
+}
+
 TEST_CASE("engine errors: numbers that no count can be are read as none")
 {
     for (auto const* number : {"-5", "1e300", "-1e300", "18446744073709551615"}) {

@@ -1,14 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <csignal>
-#include <filesystem>
-#include <fstream>
-#include <thread>
-#include <unistd.h>
 
-#include "base/real_env.h"
-#include "inference/inference.h"
-#include "sandbox/launcher.h"
+#include "integration/engine_testing.h"
 
 using namespace plexus;
 using namespace plexus::inference;
@@ -19,19 +13,6 @@ namespace {
 constexpr auto question =
     R"({"messages":[{"role":"user","content":"Name three colours"}],"temperature":0,"max_tokens":48,"stream":true,)"
     R"("stream_options":{"include_usage":true}})";
-
-struct OneFile final : ModelSource {
-    explicit OneFile(Env& env_used) : env(env_used) {}
-    Task<Result<std::shared_ptr<File const>>> open(ModelDigest) override
-    {
-        auto file = env.disk().open(PLEXUS_DEFAULT_MODEL);
-        if (!file) {
-            co_return std::unexpected(file.error());
-        }
-        co_return std::shared_ptr<File const>(std::move(*file));
-    }
-    Env& env;
-};
 
 Task<Result<std::string>> answer_text(Generation& answer)
 {
@@ -48,47 +29,10 @@ Task<Result<std::string>> answer_text(Generation& answer)
     }
 }
 
-struct Device {
-    RealEnv env;
-    sandbox::Launcher launcher{env.context()};
-    OneFile source{env};
-    std::unique_ptr<Inference> inference;
-
+struct Device : EngineDevice {
     explicit Device(std::uint64_t memory_limit_bytes = 4ULL << 30)
+        : EngineDevice({.memory_limit_bytes = memory_limit_bytes})
     {
-        env.use_processes(launcher);
-        auto options = Options{};
-        options.program = PLEXUS_ENGINE_PROGRAM;
-        options.slots = 2;
-        options.context = 2048;
-        options.threads = std::max(1U, std::thread::hardware_concurrency());
-        options.memory_limit_bytes = memory_limit_bytes;
-        inference = make_inference(env, source, std::move(options));
-    }
-
-    void run(Task<> task)
-    {
-        auto whole = [](Device& device, Task<> inner) -> Task<> {
-            auto failure = std::exception_ptr{};
-            try {
-                co_await std::move(inner);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            co_await device.inference->stop();
-            if (failure) {
-                std::rethrow_exception(failure);
-            }
-        };
-        auto failure = std::exception_ptr{};
-        asio::co_spawn(env.executor(), whole(*this, std::move(task)), [&](std::exception_ptr exception) {
-            failure = exception;
-            env.stop();
-        });
-        env.run();
-        if (failure) {
-            std::rethrow_exception(failure);
-        }
     }
 
     /// Why the engine does not start.

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <optional>
-
 #include "base/real_env.h"
 #include "inference/inference.h"
 #include "sandbox/launcher.h"
@@ -32,8 +30,6 @@ struct OneFile final : inference::ModelSource {
 struct EngineSetup {
     std::filesystem::path model = PLEXUS_DEFAULT_MODEL;
     inference::ModelTraits traits{};
-    std::optional<sandbox::Layer> left_out{};
-    std::vector<std::string> forbidden_paths{};
     std::uint64_t memory_limit_bytes = 4ULL << 30;
     std::uint32_t context = 2048;
 };
@@ -48,17 +44,12 @@ struct EngineDevice {
     explicit EngineDevice(EngineSetup setup) : source(env, std::move(setup.model), setup.traits)
     {
         env.use_processes(launcher);
-        launcher.leave_out(setup.left_out);
         auto options = inference::Options{};
         options.program = PLEXUS_ENGINE_PROGRAM;
         options.slots = 2;
         options.context = setup.context;
         options.threads = 1;  // on a busy host threads that wait for each other take far longer
         options.memory_limit_bytes = setup.memory_limit_bytes;
-        options.forbidden_paths = std::move(setup.forbidden_paths);
-        if (setup.left_out) {
-            options.arguments = {"--without-layer", std::string(to_string(*setup.left_out))};
-        }
         inference = make_inference(env, source, std::move(options));
     }
 
