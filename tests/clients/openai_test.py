@@ -65,7 +65,7 @@ class Client(unittest.TestCase):
         self.assertIn(json.loads(answer.choices[0].message.content)["colour"], ("red", "green"))
 
     def test_responds_and_goes_on(self):
-        first = self.client.responses.create(model="tiny", input="Name a colour", max_output_tokens=16, temperature=0)
+        first = self.client.responses.create(model="tiny", input="Name a colour", max_output_tokens=8, temperature=0)
         second = self.client.responses.create(model="tiny", input="Why?", previous_response_id=first.id, max_output_tokens=8)
 
         self.assertTrue(first.output_text)
@@ -76,7 +76,7 @@ class Client(unittest.TestCase):
             self.client.responses.retrieve(first.id)
 
     def test_streams_responses(self):
-        with self.client.responses.stream(model="tiny", input="Name a colour", max_output_tokens=16, temperature=0) as stream:
+        with self.client.responses.stream(model="tiny", input="Name a colour", max_output_tokens=8, temperature=0) as stream:
             events = list(stream)
             final = stream.get_final_response()
 
