@@ -54,11 +54,13 @@ std::string ollama_name(ModelView const& model)
 
 std::optional<ModelView> find_ollama_model(std::vector<ModelView> const& models, std::string_view name)
 {
-    auto found = find_model(models, name);
-    if (!found && name.ends_with(default_tag)) {
-        found = find_model(models, name.substr(0, name.size() - default_tag.size()));
-    }
-    return found;
+    auto const found = find_model(models, name);
+    return found ? found : find_model(models, without_default_tag(name));
+}
+
+std::string without_default_tag(std::string_view name)
+{
+    return std::string(name.substr(0, name.size() - (name.ends_with(default_tag) ? default_tag.size() : 0)));
 }
 
 json::object to_ollama_entry(ModelView const& model)
@@ -68,29 +70,59 @@ json::object to_ollama_entry(ModelView const& model)
     return entry;
 }
 
-json::object to_loaded_ollama_entry(ModelView const& model)
+json::object to_loaded_ollama_entry(ModelView const& model, EngineView const* engine, WallTime now)
 {
     auto entry = identity_of(model);
     entry["expires_at"] = far_day;
     entry["size_vram"] = 0;
+    if (engine != nullptr) {
+        entry["size"] = std::max(engine->used_bytes, engine->predicted_bytes);
+        entry["context_length"] = engine->context;
+        if (engine->leaves_in) {
+            entry["expires_at"] = rfc3339(now +
+                                          std::chrono::duration_cast<std::chrono::milliseconds>(*engine->leaves_in));
+        }
+    }
     return entry;
 }
 
-json::object to_ollama_description(ModelView const& model)
+namespace {
+
+/// What a model can do, in Ollama's words.
+json::array capabilities_of(ModelView const& model, ModelDetails const* details)
 {
-    auto const capability = model.is_chat ? "completion" : "embedding";
+    if (details == nullptr || details->abilities.empty()) {
+        return {model.is_chat ? "completion" : "embedding"};
+    }
+    auto words = json::array{};
+    for (auto const& ability : details->abilities) {
+        words.push_back(json::string(ability == "chat" ? "completion" : ability));
+    }
+    return words;
+}
+
+}  // namespace
+
+json::object to_ollama_description(ModelView const& model, ModelDetails const* details)
+{
+    auto info = json::object{{"general.architecture", model.architecture},
+                             {"general.parameter_count", model.parameters},
+                             {"general.basename", model.id},
+                             {model.architecture + ".context_length", model.context_length},
+                             {"plexus.digest", model.digest}};
+    if (details != nullptr) {
+        info[model.architecture + ".block_count"] = details->layers;
+        info[model.architecture + ".embedding_length"] = details->embedding_length;
+        info["tokenizer.ggml.model"] = details->tokenizer;
+    }
     return {{"modelfile", ""},
             {"parameters", ""},
             {"template", ""},
-            {"license", ""},
+            {"license", details != nullptr ? details->license : ""},
             {"modified_at", rfc3339(seconds_since_1970(model.created_seconds))},
             {"details", details_of(model)},
-            {"capabilities", json::array{capability}},
-            {"model_info", json::object{{"general.architecture", model.architecture},
-                                        {"general.parameter_count", model.parameters},
-                                        {"general.basename", model.id},
-                                        {model.architecture + ".context_length", model.context_length},
-                                        {"plexus.digest", model.digest}}}};
+            {"capabilities", capabilities_of(model, details)},
+            {"model_info", std::move(info)}};
 }
 
 }  // namespace plexus::api

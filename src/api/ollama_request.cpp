@@ -438,4 +438,17 @@ std::expected<std::string, Problem> parse_ollama_model(std::string_view text)
     return std::string(body->at("model").get_string());
 }
 
+std::expected<OllamaPullRequest, Problem> parse_ollama_pull(std::string_view text)
+{
+    auto const body = parse_body(text);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    if (auto problem = check_flag(*body, "stream")) {
+        return std::unexpected(std::move(*problem));
+    }
+    return OllamaPullRequest{.model = std::string(body->at("model").get_string()),
+                             .stream = !body->contains("stream") || flag_of(*body, "stream")};
+}
+
 }  // namespace plexus::api

@@ -39,6 +39,13 @@ std::expected<OllamaEmbedRequest, Problem> parse_ollama_embeddings(std::string_v
 /// A body that names a model in `model`, or as older clients do in `name`.
 std::expected<std::string, Problem> parse_ollama_model(std::string_view body);
 
+struct OllamaPullRequest {
+    std::string model;
+    bool stream = true;
+};
+
+std::expected<OllamaPullRequest, Problem> parse_ollama_pull(std::string_view body);
+
 /// A time in the words of Ollama: a number of seconds or "1h30m"; below zero means for ever, given as -1 ns.
 /// Nothing if it is neither. At most ten years.
 std::optional<Duration> parse_keep_alive(boost::json::value const& value);

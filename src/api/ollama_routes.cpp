@@ -4,6 +4,7 @@
 #include "api/ollama_answer.h"
 #include "api/ollama_models.h"
 #include "api/ollama_request.h"
+#include "api/progress_lines.h"
 #include "api/surface.h"
 #include "api/task_answer.h"
 #include "api/task_document.h"
@@ -86,7 +87,12 @@ Task<int> load_or_unload(RouteContext& context, OllamaRequest const& request, Ol
         co_return co_await answer_ollama_problem(context.exchange, unknown_model(request.model));
     }
     auto const unloads = request.keep_alive == Duration::zero();
-    if (!unloads || !model->loaded_on.empty()) {
+    auto const engines = context.services.models.engines().engines;
+    if (unloads && std::ranges::find(engines, model->digest, &EngineView::digest) != engines.end()) {
+        if (auto const unloaded = context.services.models.unload(model->id); !unloaded) {
+            co_return co_await answer_ollama_problem(context.exchange, problem_from(unloaded.error()));
+        }
+    } else if (!unloads || !model->loaded_on.empty()) {
         // Counting the tokens of a word needs the model in memory and nothing else.
         auto word = json::object{{"messages", json::array{json::object{{"role", "user"}, {"content", "."}}}}};
         auto kind = TaskKind::tokenize;
@@ -140,6 +146,23 @@ Task<int> answer_embed(RouteContext context, OllamaEmbedRequest request, OllamaE
     co_return co_await answer_task(context, std::move(task), dialect, false);
 }
 
+json::object pull_progress(ImportProgress const& progress)
+{
+    return {{"status", progress.stage}, {"completed", progress.done_bytes}, {"total", progress.total_bytes}};
+}
+
+json::object pull_done(json::object const&)
+{
+    return {{"status", "success"}};
+}
+
+json::object pull_failed(Problem const& problem)
+{
+    return {{"error", problem.text}};
+}
+
+constexpr auto pull_form = ProgressForm{"application/x-ndjson", pull_progress, pull_done, pull_failed};
+
 template <typename Entry>
 std::string list_text(std::vector<ModelView> const& models, Entry entry)
 {
@@ -172,9 +195,14 @@ Task<int> list_ollama_models(RouteContext context)
 
 Task<int> list_loaded_ollama_models(RouteContext context)
 {
+    auto const engines = context.services.models.engines().engines;
     auto models = context.services.models.list();
     std::erase_if(models, [](ModelView const& model) { return model.loaded_on.empty(); });
-    co_return co_await answer_json(context.exchange, 200, list_text(models, to_loaded_ollama_entry));
+    auto const entry = [&](ModelView const& model) {
+        auto const engine = std::ranges::find(engines, model.digest, &EngineView::digest);
+        return to_loaded_ollama_entry(model, engine == engines.end() ? nullptr : &*engine, context.env.wall_now());
+    };
+    co_return co_await answer_json(context.exchange, 200, list_text(models, entry));
 }
 
 Task<int> show_ollama_model(RouteContext context)
@@ -187,7 +215,12 @@ Task<int> show_ollama_model(RouteContext context)
     if (!model) {
         co_return co_await answer_ollama_problem(context.exchange, unknown_model(*name));
     }
-    co_return co_await answer_json(context.exchange, 200, json::serialize(to_ollama_description(*model)));
+    auto details = Result<ModelDetails>(fail(ErrorKind::not_found, "not here"));
+    if (model->is_local) {
+        details = co_await context.services.models.details(model->id);
+    }
+    auto const body = to_ollama_description(*model, details ? &*details : nullptr);
+    co_return co_await answer_json(context.exchange, 200, json::serialize(body));
 }
 
 Task<int> chat_as_ollama(RouteContext context)
@@ -228,8 +261,23 @@ Task<int> embed_prompt_as_ollama(RouteContext context)
 
 Task<int> pull_ollama_model(RouteContext context)
 {
-    co_return co_await answer_ollama_problem(
-        context.exchange, not_here("Models are not pulled through this API; import a file: plexus model import FILE"));
+    auto const request = parse_ollama_pull(context.request.body);
+    if (!request) {
+        co_return co_await answer_ollama_problem(context.exchange, request.error());
+    }
+    auto const order = PullOrder{.source = without_default_tag(request->model)};
+    if (!request->stream) {
+        auto const model = co_await context.services.models.pull(order, [](ImportProgress const&) {});
+        if (!model) {
+            co_return co_await answer_ollama_problem(context.exchange, problem_from(model.error()));
+        }
+        co_return co_await answer_json(context.exchange, 200, R"({"status":"success"})");
+    }
+    auto work = [&](ProgressReport report) -> Task<Result<json::object>> {
+        auto const model = co_await context.services.models.pull(order, std::move(report));
+        co_return transform(model, [](ModelView const&) { return json::object{}; });
+    };
+    co_return co_await answer_with_progress(context, std::move(work), pull_form);
 }
 
 Task<int> delete_ollama_model(RouteContext context)

@@ -198,6 +198,10 @@ TEST_CASE("ollama: nothing asked loads the model, with no time to stay unloads i
     REQUIRE(fixture.answers.tasks.size() == 2);
     CHECK(fixture.answers.tasks[1].keep_alive == Duration::zero());
     CHECK(fixture.ask(request("POST", "/api/generate", R"({"model":"nope"})")).status == 404);
+    fixture.services.loaded = {{.model = "tiny", .digest = "beef"}};
+    CHECK(fixture.ask(request("POST", "/api/generate", R"({"model":"tiny","keep_alive":0})")).status == 200);
+    CHECK(fixture.services.loaded.empty());
+    CHECK(fixture.answers.tasks.size() == 2);
 }
 
 TEST_CASE("ollama: num_ctx bounds prompt and answer together; more than there is gives a warning")
@@ -248,6 +252,12 @@ TEST_CASE("ollama: models are listed, shown and removed in its shapes")
 {
     auto fixture = ApiFixture();
     add_models(fixture);
+    fixture.services.loaded = {{.model = "tiny",
+                                .digest = "beef",
+                                .context = 512,
+                                .predicted_bytes = 500,
+                                .used_bytes = 450,
+                                .leaves_in = 60s}};
 
     auto const tags = json::parse(fixture.ask(request("GET", "/api/tags")).body);
     auto const loaded = json::parse(fixture.ask(request("GET", "/api/ps")).body);
@@ -259,8 +269,12 @@ TEST_CASE("ollama: models are listed, shown and removed in its shapes")
     CHECK(tags.at_pointer("/models/1/details/parameter_size") == "7.6B");
     REQUIRE(loaded.at("models").as_array().size() == 1);
     CHECK(loaded.at_pointer("/models/0/model") == "tiny:latest");
+    CHECK(loaded.at_pointer("/models/0/context_length") == 512);
+    CHECK(loaded.at_pointer("/models/0/size") == 500);
+    CHECK(loaded.at_pointer("/models/0/expires_at").as_string() < "2318");
     CHECK(shown.at_pointer("/model_info/llama.context_length") == 2048);
     CHECK(shown.at_pointer("/capabilities/0") == "completion");
+    CHECK(shown.at("license") == "MIT");
     CHECK(fixture.ask(request("POST", "/api/show", R"({"model":"nope"})")).status == 404);
     auto const body = std::string(R"({"model":"tiny:latest"})");
     auto removal = request("DELETE", "/api/delete");
@@ -271,12 +285,29 @@ TEST_CASE("ollama: models are listed, shown and removed in its shapes")
     CHECK(fixture.services.models.size() == 1);
 }
 
+TEST_CASE("ollama: a pull tells how far it is, line by line, or only that it is done")
+{
+    auto fixture = ApiFixture();
+    auto const pull = [&](std::string_view body) { return fixture.ask(request("POST", "/api/pull", body)); };
+
+    auto const reply = pull(R"({"model":"small:latest"})");
+    auto const lines = lines_of(reply);
+
+    CHECK(reply.header("content-type") == "application/x-ndjson");
+    CHECK(lines.back() == json::parse(R"({"status":"success"})"));
+    CHECK(fixture.services.models.back().id == "small");
+    CHECK(pull(R"({"model":"small","stream":false})").body == R"({"status":"success"})");
+    CHECK(lines_of(pull(R"({"model":"nowhere"})")).back().at("error") == "the list has no model nowhere");
+    CHECK(pull(R"({"model":"nowhere","stream":false})").status == 404);
+    CHECK(pull(R"({"model":"small","stream":7})").status == 400);
+}
+
 TEST_CASE("ollama: what cannot be done says so")
 {
     auto fixture = ApiFixture();
     add_models(fixture);
 
-    for (auto const* path : {"/api/copy", "/api/create", "/api/pull"}) {
+    for (auto const* path : {"/api/copy", "/api/create"}) {
         auto const reply = fixture.ask(request("POST", path, R"({"model":"a","from":"tiny"})"));
         CHECK(reply.status == 501);
         CHECK(!error_of(reply).empty());
