@@ -6,8 +6,8 @@ namespace plexus::models {
 
 /// Tokens that an engine computes in one step, and how many states of a prompt it keeps for reuse a slot; the engine sets
 /// the same (apps/plexus-engine/llama_adapter.cpp).
-inline constexpr std::uint32_t batch_tokens = 512;
-inline constexpr std::uint32_t kept_states = 2;
+inline constexpr std::uint32_t batch_tokens = 256;
+inline constexpr std::uint32_t kept_states = 1;
 
 /// Bytes that an engine takes once its slots have been used.
 struct MemoryEstimate {

@@ -3,6 +3,7 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -119,6 +120,8 @@ void allow_some_forms(Filter& filter)
     }
     // To read its own limits.
     filter.allow(SCMP_SYS(prlimit64), argument(0, SCMP_CMP_EQ, 0), argument(2, SCMP_CMP_EQ, 0));
+    // What it took itself, for the daemon's account of memory.
+    filter.allow(SCMP_SYS(getrusage), argument(0, SCMP_CMP_EQ, RUSAGE_SELF));
     // abort() of our own process.
     filter.allow(SCMP_SYS(tgkill), argument(0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));
 }
