@@ -20,7 +20,9 @@ constexpr auto default_slots = 4;
 constexpr auto same_conversation =
     0.5F;  // share of a prompt that a slot must hold to be chosen for it; else the oldest
 constexpr auto batch_tokens = 256;  // of prompts, computed in one step; a request that is cancelled ends after it
-constexpr auto kept_states = 2;  // a slot; models/memory_estimate.h counts with the same
+constexpr auto matched_tokens = 3;  // of the text before, for a guess that it goes on as it did then
+constexpr auto guessed_tokens = 8;
+constexpr auto kept_states = 1;  // a slot; models/memory_estimate.h counts with the same
 
 /// What llama.cpp has set aside, by its own account.
 struct Allocated {
@@ -92,6 +94,11 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         params.cpuparams_batch.n_threads = wanted.value("threads", -1);
         params.n_gpu_layers = wanted.value("gpu_layers", -1);
         params.embedding = wanted.value("embedding", false);
+        if (wanted.value("speculate", false)) {
+            params.speculative.types = {COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE};
+            params.speculative.ngram_simple.size_n = matched_tokens;
+            params.speculative.ngram_simple.size_m = guessed_tokens;
+        }
         if (params.embedding) {  // an input is computed in one step, without a cache
             params.n_batch = params.n_ubatch = wanted.value("context", default_context);
         } else {

@@ -80,8 +80,9 @@ std::string Pool::parameters(ModelDigest const& model, EngineShape shape) const
     auto const traits = source_.traits(model);
     auto const is_limited = traits.gives_vectors && traits.max_context > 0;
     auto const context = is_limited ? std::min(shape.context, traits.max_context) : shape.context;
-    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{}}})", context, shape.slots, options_.threads,
-                       traits.gives_vectors);
+    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{}}})", context,
+                       shape.slots, options_.threads, traits.gives_vectors,
+                       options_.speculates && !traits.gives_vectors);
 }
 
 std::shared_ptr<Entry> Pool::entry_of(ModelDigest const& model)

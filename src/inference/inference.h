@@ -96,6 +96,7 @@ struct Options {
     std::uint32_t context = 4096;              ///< tokens a slot
     std::uint32_t slots = 4;
     std::uint32_t threads = 2;
+    bool speculates = false;  ///< guess several tokens from the text before, and check them in one step
     std::uint64_t memory_limit_bytes = 0;  ///< of one engine beside the mapped model; 0: none
     /// Bytes that all engines together may need now, those that run included. Nothing set: no limit.
     std::function<std::uint64_t()> memory_for_engines{};

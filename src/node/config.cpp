@@ -183,6 +183,8 @@ constexpr auto keys = std::array{
             config.models.ca_file = text;
             return {};
         }},
+    Key{"engine.speculation",
+        [](Config& config, std::string const& text) { return set_flag(config.engine.speculation, text); }},
     Key{"log.level", set_log_level},
 };
 

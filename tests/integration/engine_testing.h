@@ -32,6 +32,7 @@ struct EngineSetup {
     inference::ModelTraits traits{};
     std::uint64_t memory_limit_bytes = 4ULL << 30;
     std::uint32_t context = 2048;
+    bool speculates = false;
 };
 
 /// A device with real engines for one model.
@@ -49,6 +50,7 @@ struct EngineDevice {
         options.slots = 2;
         options.context = setup.context;
         options.threads = 1;  // on a busy host threads that wait for each other take far longer
+        options.speculates = setup.speculates;
         options.memory_limit_bytes = setup.memory_limit_bytes;
         inference = make_inference(env, source, std::move(options));
     }
