@@ -30,8 +30,8 @@ def digest_of(file: pathlib.Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def make_large(target: pathlib.Path, megabytes: int) -> None:
-    """The default model with one more tensor of that size (ggml docs/gguf.md)."""
+def make_large(target: pathlib.Path, megabytes: int, random: bool = True) -> None:
+    """The default model with one more tensor of that size, of random bytes or none at all (ggml docs/gguf.md)."""
     content = pathlib.Path(DEFAULT_MODEL).read_bytes()
     version, tensors, values = struct.unpack_from("<IQQ", content, 4)
     place = 24
@@ -69,6 +69,9 @@ def make_large(target: pathlib.Path, megabytes: int) -> None:
     head = b"GGUF" + struct.pack("<IQQ", version, tensors + 1, values) + content[24:place] + row
     with target.open("wb") as file:
         file.write(head + bytes(-len(head) % 32) + data)
+        if not random:
+            file.truncate(file.tell() + width)
+            return
         block = os.urandom(1 << 20)
         for start in range(0, width, len(block)):
             file.write(block[:width - start])
@@ -202,7 +205,7 @@ class Fetching(unittest.TestCase):
         with self.device(PLEXUS_MODELS_QUOTA_GB=str(gigabytes)) as (device,):
             device.start()
             copy = self.folder / "other.gguf"
-            make_large(copy, 900 * gigabytes)
+            make_large(copy, 900 * gigabytes, random=False)
             device.plexus("model", "import", str(copy))
             refused = device.plexus("model", "pull", "hf:org/repo/tiny.gguf", check=False)
             self.assertEqual(refused.returncode, 1)
