@@ -96,7 +96,10 @@ json::array capabilities_of(ModelView const& model, ModelDetails const* details)
     }
     auto words = json::array{};
     for (auto const& ability : details->abilities) {
-        words.push_back(json::string(ability == "chat" ? "completion" : ability));
+        auto word = json::value(ability == "chat" ? "completion" : ability);
+        if (std::ranges::find(words, word) == words.end()) {
+            words.push_back(std::move(word));
+        }
     }
     return words;
 }
