@@ -8,6 +8,7 @@ namespace plexus::inference {
 
 namespace {
 
+constexpr auto engine_spare_bytes = std::uint64_t{1} << 30;  // of the limit, over twice the prediction
 constexpr auto first_pause = std::chrono::milliseconds(200);
 constexpr auto longest_pause = std::chrono::seconds(30);
 constexpr auto stop_poll = std::chrono::milliseconds(5);
@@ -61,6 +62,7 @@ private:
     void engine_changed(ModelDigest const& model);
     void arm_idle_timer(ModelDigest const& model, Entry& entry);
     std::string parameters(ModelDigest const& model, EngineShape shape) const;
+    std::uint64_t memory_limit(std::uint64_t predicted) const;
 
     Env& env_;
     ModelSource& source_;
@@ -83,6 +85,16 @@ std::string Pool::parameters(ModelDigest const& model, EngineShape shape) const
     return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{}}})", context,
                        shape.slots, options_.threads, traits.gives_vectors,
                        options_.speculates && !traits.gives_vectors);
+}
+
+/// Twice what the model should need and some room: a prediction that is off does not end the engine, a template or a
+/// grammar that grows without end does.
+std::uint64_t Pool::memory_limit(std::uint64_t predicted) const
+{
+    if (predicted == 0 || options_.memory_limit_bytes == 0) {
+        return options_.memory_limit_bytes;
+    }
+    return std::min(options_.memory_limit_bytes, 2 * predicted + engine_spare_bytes);
 }
 
 std::shared_ptr<Entry> Pool::entry_of(ModelDigest const& model)
@@ -197,7 +209,7 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
     options.arguments = options_.arguments;
     options.file = std::move(*file);
     options.forbidden_paths = options_.forbidden_paths;
-    options.memory_limit_bytes = options_.memory_limit_bytes;
+    options.memory_limit_bytes = memory_limit(start->predicted_bytes);
     promised_.erase(model);
     if (stopping_) {
         co_return fail(ErrorKind::closed, "the device is stopping");
