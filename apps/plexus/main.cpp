@@ -33,7 +33,7 @@ using Command = std::function<Task<Outcome<>>(Context&)>;
 
 std::vector<CLI::App*> subcommands(CLI::App& of)
 {
-    return of.get_subcommands([](CLI::App*) { return true; });
+    return of.get_subcommands([](CLI::App* each) { return !each->get_name().empty(); });  // groups of options have none
 }
 
 CLI::App* subcommand(CLI::App& of, std::string const& name)
