@@ -9,7 +9,7 @@ from mesh_testing import DEFAULT_MODEL, devices
 
 CONTEXT, SLOTS = 1024, 2
 # One thread an engine: those of two engines would wait for each other on a machine with other work.
-SETTINGS = {"PLEXUS_ENGINE_CONTEXT": str(CONTEXT), "PLEXUS_ENGINE_SLOTS": str(SLOTS), "PLEXUS_ENGINE_THREADS": "1"}
+SETTINGS = {"PLEXUS_ENGINE_CONTEXT": str(CONTEXT), "PLEXUS_ENGINE_SLOTS": str(SLOTS)}
 SANITIZED = os.environ.get("PLEXUS_SANITIZED") == "1"  # shadow memory is no measure
 
 

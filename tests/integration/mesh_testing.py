@@ -27,7 +27,8 @@ class Device:
         self.prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.environment = dict(os.environ, PLEXUS_HOME=str(self.home), PLEXUS_MESH_NAME=name, PLEXUS_API_PORT="0",
                                 PLEXUS_MESH_PORT="0", PLEXUS_ENGINE_CONTEXT="2048", PLEXUS_ENGINE_SLOTS="2",
-                                NO_COLOR="1") | (settings or {})
+                                # Threads of an engine wait for each other by spinning: one is sure on a busy machine.
+                                PLEXUS_ENGINE_THREADS="1", NO_COLOR="1") | (settings or {})
         self.process: subprocess.Popen | None = None
         self.log = self.home / "daemon.log"
 
