@@ -142,6 +142,7 @@ Result<void> Copying::start_sources()
     auto const holders = catalog_.who_holds(wanted_.model);
     auto could_help = working_ > 0;
     auto is_known = false;
+    auto all_banned = true;
     for (auto const& holder : holders) {
         auto const& peer = holder.entry.device;
         if (holder.entry.is_self || (wanted_.from && peer != *wanted_.from)) {
@@ -149,6 +150,7 @@ Result<void> Copying::start_sources()
         }
         is_known = true;
         auto& standing = standings_[peer];
+        all_banned = all_banned && standing.is_banned;
         could_help = could_help || (!standing.is_banned && holder.entry.state == catalog::State::ready);
         auto const is_free = !standing.is_working && !standing.is_banned && !standing.other_list;
         if (is_free && holder.entry.state == catalog::State::ready && standing.retry_at <= env_.now() &&
@@ -161,7 +163,7 @@ Result<void> Copying::start_sources()
     if (!is_known) {
         return fail(ErrorKind::not_found, "no {} holds this model", wanted_.from ? "such device" : "device");
     }
-    auto const is_patient = env_.now() - last_piece_ < patience;
+    auto const is_patient = !all_banned && env_.now() - last_piece_ < patience;
     if (working_ == 0 && !(is_patient && (could_help || has_brought_))) {
         return fail(ErrorKind::unavailable, "no device gives the model now; what has come is kept for the next time");
     }
