@@ -150,6 +150,15 @@ std::string_view code_of(RefusalReason reason)
 
 }  // namespace
 
+std::vector<RouteName> route_names()
+{
+    auto names = std::vector<RouteName>{};
+    for (auto const& entry : route_table) {
+        names.push_back({entry.method, entry.path});
+    }
+    return names;
+}
+
 std::int64_t unix_seconds(Env& env)
 {
     return std::chrono::floor<std::chrono::seconds>(env.wall_now()).time_since_epoch().count();

@@ -336,16 +336,6 @@ TEST_CASE("responses: the tokens of an input are counted, a conversation is made
         std::string(task_of(fixture, 2).at_pointer("/messages/1/content").as_string()).ends_with("They spoke of red."));
 }
 
-TEST_CASE("openapi: the document of the routes is served as it is in the repository")
-{
-    auto fixture = ApiFixture();
-
-    auto const document = body_of(fixture.ask(request("GET", "/api/v1/openapi.json")));
-
-    CHECK(document.at("openapi") == "3.1.0");
-    CHECK(document.at("paths").as_object().contains("/v1/responses/{response}/input_items"));
-}
-
 TEST_CASE("responses: only what runs in the background could be cancelled")
 {
     auto fixture = ApiFixture();

@@ -17,6 +17,15 @@ struct RouteContext {
     Exchange& exchange;
 };
 
+/// What a route answers to. A path that ends with "/" and is more than that takes an argument.
+struct RouteName {
+    std::string_view method;
+    std::string_view path;
+};
+
+/// All routes but GET /metrics, in the order in which they are tried.
+std::vector<RouteName> route_names();
+
 /// Now, in seconds since 1970.
 std::int64_t unix_seconds(Env& env);
 
