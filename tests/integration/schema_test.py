@@ -35,8 +35,11 @@ BY_DESIGN = {
 }
 
 
-def interpreter() -> str:
-    done = subprocess.run([str(SOURCE / "tools/setup-python"), "tests/schema"], capture_output=True, text=True, check=True)
+OF_EMBEDDER = ["EmbeddingsRequest", "RerankRequest", "OllamaEmbedRequest", "OllamaEmbeddingsRequest"]
+
+
+def prepared(tool: str, argument: str) -> str:
+    done = subprocess.run([str(SOURCE / "tools" / tool), argument], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -45,7 +48,7 @@ def narrowed(document: dict) -> dict:
     for name, schema in document["components"]["schemas"].items():
         fields = schema.get("properties", {})
         if name.endswith("Request") and "model" in fields:
-            fields["model"] = {"enum": ["tiny", "nothing"]}
+            fields["model"] = {"enum": ["embedder" if name in OF_EMBEDDER else "tiny", "nothing"]}
         if name.endswith("Request"):
             narrow_counts(schema, fields)
     narrow_counts(document["components"]["schemas"]["OllamaOptions"],
@@ -93,7 +96,8 @@ class Schema(unittest.TestCase):
         (cls.device,) = cls.scope.__enter__()
         cls.device.start()
         cls.device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-        cls.python = interpreter()
+        cls.device.plexus("model", "import", prepared("embedding-model", "--print"), "--name", "embedder")
+        cls.python = prepared("setup-python", "tests/schema")
 
     @classmethod
     def tearDownClass(cls):
