@@ -2,6 +2,7 @@
 
 #include "api/routes.h"
 #include "api/surface.h"
+#include "base/text.h"
 
 namespace plexus::api {
 
@@ -281,8 +282,9 @@ Response Api::malformed(int status, std::string_view why, std::string const& tar
 Task<> Api::serve(Request request, Exchange& exchange)
 {
     auto const path = percent_decoded(request.path());
-    if (!path) {
-        auto const problem = invalid_request("", "The path holds a broken percent escape.", "malformed");
+    if (!path || !is_utf8(*path)) {
+        auto const* text = path ? "The path is not UTF-8." : "The path holds a broken percent escape.";
+        auto const problem = invalid_request("", text, "malformed");
         auto response = error_response(surface_of(request, exchange.door()), problem, exchange.request_id());
         std::ignore = co_await exchange.respond(with_common_headers(std::move(response)));
         co_return;

@@ -65,3 +65,17 @@ TEST_CASE("openapi: the document that is served has every route, and no other")
         CHECK(std::ranges::any_of(routes, [&](RouteName const& route) { return describes(operation, route); }));
     }
 }
+
+TEST_CASE("paths: one that is not UTF-8 is refused, so that no answer repeats bytes that are no JSON")
+{
+    auto fixture = ApiFixture();
+
+    for (auto const* path : {"/v1/models/%ff", "/v1/responses/%c3", "/api/v1/models/%ed%a0%80"}) {
+        INFO(path);
+        auto const reply = fixture.ask(request("GET", path));
+
+        CHECK(reply.status == 400);
+        CHECK_NOTHROW(json::parse(reply.body));
+    }
+    CHECK(fixture.ask(request("GET", "/v1/models/%c3%a4")).status == 404);
+}
