@@ -66,6 +66,11 @@ struct ConnectOptions {
     bool undo = false;
 };
 
+struct ExternalEngineOptions {
+    std::string url;
+    std::string token_file;
+};
+
 struct PinOptions {
     std::string name;
     bool off = false;
@@ -91,6 +96,10 @@ Task<Outcome<>> load_model(Context& context, std::string name);
 Task<Outcome<>> unload_model(Context& context, std::string name);
 Task<Outcome<>> pin_model(Context& context, PinOptions options);
 Task<Outcome<>> list_engines(Context& context);
+Task<Outcome<>> add_external_engine(Context& context, ExternalEngineOptions options);
+Task<Outcome<>> list_external_engines(Context& context);
+Task<Outcome<>> test_external_engine(Context& context, std::string url);
+Task<Outcome<>> remove_external_engine(Context& context, std::string url);
 /// Measures a model; without a name each chat model of this device.
 Task<Outcome<>> measure_models(Context& context, std::string name);
 Task<Outcome<>> pull_model(Context& context, PullOptions options);

@@ -101,6 +101,7 @@ private:
     void add_talking_commands();
     void add_mesh_commands();
     void add_model_commands();
+    void add_engine_commands();
     void add_connect_command();
     void add_model_keeping(CLI::App& model);
     void add_help();
@@ -118,6 +119,7 @@ private:
     RemoveOptions remove_;
     ConnectOptions connect_;
     PinOptions pin_;
+    ExternalEngineOptions external_;
     std::string engine_;
     PullOptions pull_;
     PlanOptions plan_;
@@ -140,6 +142,7 @@ CommandLine::CommandLine()
     add_talking_commands();
     add_mesh_commands();
     add_model_commands();
+    add_engine_commands();
     add_connect_command();
     add_help();
 }
@@ -293,6 +296,27 @@ void CommandLine::add_model_keeping(CLI::App& model)
     planning->add_option("model", plan_.model, "A model of this device or of the list")->required();
     planning->add_option("--context", plan_.context, "Tokens of one answer; default is that of this device");
     planning->add_option("--slots", plan_.slots, "Answers at a time; default is that of this device");
+}
+
+void CommandLine::add_engine_commands()
+{
+    auto* const engine = add(app_, "engine", "Servers that you run yourself, as engines of the mesh",
+                             {"plexus engine add http://127.0.0.1:8000"}, nullptr);
+    auto* const adding = add(*engine, "add", "Use an OpenAI-compatible server: vLLM, SGLang, Ollama, LM Studio, llama-server",
+                             {"plexus engine add http://127.0.0.1:11434",
+                              "plexus engine add https://gpu.lan:8000 --token-file ~/vllm-token"},
+                             [this](Context& context) { return add_external_engine(context, external_); });
+    adding->add_option("url", external_.url, "Its address; /v1 at the end may be left out")->required();
+    adding->add_option("--token-file", external_.token_file, "The file that holds the token that it wants");
+    add(*engine, "ls", "List them with their models", {"plexus engine ls", "plexus engine ls --json"}, list_external_engines);
+    add(*engine, "test", "Ask one for its models now", {"plexus engine test http://127.0.0.1:8000"},
+        [this](Context& context) { return test_external_engine(context, external_.url); })
+        ->add_option("url", external_.url, "Its address")
+        ->required();
+    add(*engine, "rm", "No longer use one", {"plexus engine rm http://127.0.0.1:8000"},
+        [this](Context& context) { return remove_external_engine(context, external_.url); })
+        ->add_option("url", external_.url, "Its address")
+        ->required();
 }
 
 void CommandLine::add_connect_command()

@@ -157,6 +157,34 @@ Result<EngineView> ScriptedServices::unload(std::string name)
     return engine;
 }
 
+Task<Result<ExternalEngineView>> ScriptedServices::add_external_engine(ExternalEngineOrder order)
+{
+    ++changes;
+    external.push_back({.url = std::move(order.url), .token_file = std::move(order.token_file), .is_there = true});
+    co_return external.back();
+}
+
+Task<Result<ExternalEngineView>> ScriptedServices::test_external_engine(std::string url)
+{
+    auto const found = std::ranges::find(external, url, &ExternalEngineView::url);
+    if (found == external.end()) {
+        co_return fail(ErrorKind::not_found, "no engine {}", url);
+    }
+    co_return *found;
+}
+
+Result<ExternalEngineView> ScriptedServices::remove_external_engine(std::string url)
+{
+    ++changes;
+    auto const found = std::ranges::find(external, url, &ExternalEngineView::url);
+    if (found == external.end()) {
+        return fail(ErrorKind::not_found, "no engine {}", url);
+    }
+    auto const removed = *found;
+    external.erase(found);
+    return removed;
+}
+
 Result<void> ScriptedServices::pin(std::string name, bool pinned)
 {
     for (auto& engine : loaded) {

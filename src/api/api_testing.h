@@ -63,6 +63,10 @@ public:
     Task<Result<EngineView>> load(std::string name) override;
     Result<EngineView> unload(std::string name) override;
     Result<void> pin(std::string name, bool pinned) override;
+    std::vector<ExternalEngineView> external_engines() const override { return external; }
+    Task<Result<ExternalEngineView>> add_external_engine(ExternalEngineOrder order) override;
+    Task<Result<ExternalEngineView>> test_external_engine(std::string url) override;
+    Result<ExternalEngineView> remove_external_engine(std::string url) override;
     Task<Result<ModelView>> pull(PullOrder order, ProgressReport progress) override;
     Task<Result<ModelView>> verify(std::string name, ProgressReport progress) override;
     Task<Result<ModelDetails>> details(std::string name) override;
@@ -83,6 +87,7 @@ public:
 
     std::vector<ModelView> models;
     std::vector<EngineView> loaded;
+    std::vector<ExternalEngineView> external;
     std::optional<Error> load_refusal;
     std::vector<InviteView> open_invites;
     std::size_t changes = 0;  ///< calls that change something

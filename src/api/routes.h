@@ -90,6 +90,11 @@ Task<int> remove_model(RouteContext context);
 Task<int> list_engines(RouteContext context);
 /// NAME/load, NAME/unload, NAME/pin
 Task<int> change_engine(RouteContext context);
+Task<int> list_external_engines(RouteContext context);
+Task<int> add_external_engine(RouteContext context);
+/// URL/test
+Task<int> test_external_engine(RouteContext context);
+Task<int> remove_external_engine(RouteContext context);
 Task<int> pull_model(RouteContext context);
 Task<int> verify_model(RouteContext context);
 Task<int> show_model(RouteContext context);

@@ -90,6 +90,7 @@ struct ModelView {
     std::vector<std::string> capabilities{};  ///< of "chat", "embeddings", "rerank"
     std::uint64_t created_seconds = 0;  ///< since 1970
     bool is_local = false;
+    bool is_external = false;  ///< served by an engine that the owner runs; it has no file
     std::vector<std::string> devices{};    ///< names of the devices that hold it
     std::vector<std::string> loaded_on{};  ///< and of those that have it in memory
 };
@@ -121,6 +122,28 @@ struct EnginesView {
     std::vector<EngineView> engines{};
     std::uint64_t memory_bytes = 0;  ///< that all engines together may need
     std::uint64_t promised_bytes = 0;  ///< what those in memory were predicted to need
+};
+
+/// An OpenAI-compatible server of this device's owner, and what it serves.
+struct ExternalEngineView {
+    struct Served {
+        std::string name{};
+        std::string digest{};
+        std::uint32_t context = 0;  ///< tokens; 0: not known
+        bool gives_vectors = false;
+    };
+    std::string url{};
+    std::string token_file{};
+    bool is_there = false;
+    std::string problem{};  ///< why it is away
+    std::vector<Served> models{};
+    std::uint32_t busy = 0;
+    std::uint32_t slots = 0;
+};
+
+struct ExternalEngineOrder {
+    std::string url{};
+    std::string token_file{};  ///< absolute path; empty: it wants no token
 };
 
 struct ImportProgress {
@@ -234,6 +257,16 @@ public:
     virtual Result<EngineView> unload(std::string name) = 0;
     /// A pinned model stays in memory, also over a restart. Errors: `not_found`, `io`.
     virtual Result<void> pin(std::string name, bool pinned) = 0;
+
+    virtual std::vector<ExternalEngineView> external_engines() const = 0;
+    /// Makes a server known, also after the next start, once it has answered. Errors: `malformed` (address, token, no such
+    /// server), `conflict` (known already, Plexus itself), `not_found` (token file), `unavailable`, `refused`,
+    /// `timed_out`, `too_large`, `io`.
+    virtual Task<Result<ExternalEngineView>> add_external_engine(ExternalEngineOrder order) = 0;
+    /// Asks one that is known now. Errors: `not_found`; as above.
+    virtual Task<Result<ExternalEngineView>> test_external_engine(std::string url) = 0;
+    /// Errors: `not_found`, `io`.
+    virtual Result<ExternalEngineView> remove_external_engine(std::string url) = 0;
 };
 
 struct DeviceView {

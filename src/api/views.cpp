@@ -45,6 +45,7 @@ json::object to_json(ModelView const& model)
             {"context_length", model.context_length},
             {"chat", model.is_chat},
             {"local", model.is_local},
+            {"external", model.is_external},
             {"devices", to_array(model.devices)},
             {"loaded_on", to_array(model.loaded_on)}};
 }
@@ -146,6 +147,25 @@ json::object to_json(EnginesView const& engines)
     return {{"engines", std::move(list)},
             {"memory_bytes", engines.memory_bytes},
             {"promised_bytes", engines.promised_bytes}};
+}
+
+json::object to_json(ExternalEngineView const& engine)
+{
+    auto models = json::array{};
+    for (auto const& model : engine.models) {
+        models.push_back(json::object{{"name", model.name},
+                                      {"digest", model.digest},
+                                      {"context", model.context},
+                                      {"kind", model.gives_vectors ? "embeddings" : "chat"}});
+    }
+    return {{"url", engine.url},
+            {"token_file", engine.token_file},
+            {"state", engine.is_there ? "ready" : "away"},
+            {"problem", engine.problem},
+            {"grade", "external, not sandboxed by us"},
+            {"busy", engine.busy},
+            {"slots", engine.slots},
+            {"models", std::move(models)}};
 }
 
 json::object to_json(DeviceView const& device)

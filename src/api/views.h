@@ -10,6 +10,7 @@ namespace plexus::api {
 boost::json::object to_json(ModelView const& model);
 boost::json::object to_json(EngineView const& engine);
 boost::json::object to_json(EnginesView const& engines);
+boost::json::object to_json(ExternalEngineView const& engine);
 boost::json::object to_json(ModelDetails const& details);
 boost::json::object to_json(SuggestionView const& suggestion);
 boost::json::object to_json(PlanView const& plan);

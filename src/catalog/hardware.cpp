@@ -122,6 +122,9 @@ Memory probe_memory(Disk& disk)
 
 Speed estimate_speed(Hardware const& hardware, Model const& model)
 {
+    if (model.is_external) {
+        return {};  // nobody knows what it runs on
+    }
     auto const cores = std::max<double>(hardware.cores, 1);
     auto const bandwidth = std::min(cores * memory_bytes_per_second_per_core, most_memory_bytes_per_second);
     auto const size = std::max<double>(static_cast<double>(model.size_bytes), 1);

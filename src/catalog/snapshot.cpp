@@ -35,7 +35,8 @@ enum : std::uint32_t {
     created_seconds,
     loaded,
     prefill,
-    decode
+    decode,
+    external
 };
 }
 namespace loaded_field {
@@ -71,6 +72,14 @@ Result<void> take_number(ProtobufField const& field, T& target)
     }
     target = *number;
     return {};
+}
+
+Result<void> take_flag(ProtobufField const& field, bool& target)
+{
+    auto number = std::uint64_t{0};
+    auto taken = take_number(field, number);
+    target = number != 0;
+    return taken;
 }
 
 /// The bytes of a field that holds a message.
@@ -160,6 +169,7 @@ Result<void> merge_model(Model& model, ProtobufField const& field)
     case model_field::context_length: return take_number(field, model.context_length);
     case model_field::capabilities: return take_number(field, model.capabilities);
     case model_field::created_seconds: return take_number(field, model.created_seconds);
+    case model_field::external: return take_flag(field, model.is_external);
     case model_field::loaded: return take_inner(field, model.loaded.emplace(), merge_loaded);
     case model_field::prefill: return take_inner(field, model.speed.prefill, merge_rate);
     case model_field::decode: return take_inner(field, model.speed.decode, merge_rate);
@@ -243,6 +253,9 @@ Bytes encode_model(Model const& model)
     }
     writer.bytes(model_field::prefill, encode_rate(model.speed.prefill));
     writer.bytes(model_field::decode, encode_rate(model.speed.decode));
+    if (model.is_external) {
+        writer.varint(model_field::external, 1);
+    }
     return writer.take();
 }
 

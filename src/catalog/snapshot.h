@@ -69,6 +69,7 @@ struct Model {
     std::uint32_t context_length = 0;
     std::uint32_t capabilities = can_chat;  ///< bits of Capability
     std::uint64_t created_seconds = 0;  ///< since 1970
+    bool is_external = false;           ///< served by an engine that the owner runs: no file, and no walls of ours
     std::optional<LoadedState> loaded;  ///< filled by the catalog
     Speed speed;                        ///< filled by the catalog
 

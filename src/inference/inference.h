@@ -106,6 +106,18 @@ struct Options {
     std::function<void(sandbox::Report const&)> on_walls{};  ///< called with what each engine proved, once it is ready
 };
 
+/// What computes tasks on this device: engines of ours (Inference), or those that the owner runs (ExternalEngines).
+class TaskEngine {
+public:
+    virtual ~TaskEngine() = default;
+
+    /// Starts an answer to the body of a task; makes the model ready first if it is not.
+    /// `loading` is called once if the caller has to wait for that.
+    virtual Task<Result<std::unique_ptr<Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
+                                                            std::function<void()> loading) = 0;
+    virtual std::vector<LoadedModel> loaded() const = 0;
+};
+
 /// Models that may wait for memory at the same time.
 inline constexpr std::size_t max_waiting_for_memory = 8;
 
@@ -113,18 +125,12 @@ inline constexpr std::size_t max_waiting_for_memory = 8;
 ///
 /// Where memory is limited, a model that does not fit beside the others gets fewer slots, then less context; then idle
 /// engines are ended for it, the one not used for longest first; then it waits for busy ones. Pinned models stay.
-class Inference {
+///
+/// Errors of `start` and `load`: those of the source; `unavailable` (does not start, too many requests, not enough memory:
+/// with what it needs and what can be had), `timed_out`.
+class Inference : public TaskEngine {
 public:
-    virtual ~Inference() = default;
-
-    /// Starts an answer to the body of a task; loads the model first if it is not in memory.
-    /// `loading` is called once if the caller has to wait for that.
-    /// Errors: those of the source; `unavailable` (does not start, too many requests, not enough memory: with what it
-    /// needs and what can be had), `timed_out`.
-    virtual Task<Result<std::unique_ptr<Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
-                                                            std::function<void()> loading) = 0;
-    virtual std::vector<LoadedModel> loaded() const = 0;
-    /// Brings the model into memory. Errors: as above.
+    /// Brings the model into memory.
     virtual Task<Result<LoadedModel>> load(ModelDigest model) = 0;
     /// How long the model stays in memory after its next use and those after that: nothing means Options::idle_limit, zero
     /// that it leaves at once, negative for ever.

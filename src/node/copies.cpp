@@ -24,23 +24,25 @@ Result<catalog::ModelDigest> model_of(catalog::Catalog const& catalog, multiform
             continue;
         }
         for (auto const& held : entry.snapshot->models) {
-            if (held.digest.text() == model || std::ranges::find(held.names, model) != held.names.end()) {
+            auto const is_named = std::ranges::find(held.names, model) != held.names.end();
+            if (!held.is_external && (is_named || held.digest.text() == model)) {
                 return held.digest;
             }
         }
     }
-    return fail(ErrorKind::not_found, "that device has no model {}", model);
+    return fail(ErrorKind::not_found, "that device has no file of a model {}", model);
 }
 
 /// The model that a name means in the list of all.
 Result<catalog::ModelDigest> model_of(std::vector<api::ModelView> const& views, std::string_view model)
 {
     auto const is_meant = [&](api::ModelView const& view) {
-        return view.id == model || view.digest == model || std::ranges::find(view.aliases, model) != view.aliases.end();
+        auto const is_named = std::ranges::find(view.aliases, model) != view.aliases.end();
+        return !view.is_external && (is_named || view.id == model || view.digest == model);
     };
     auto const view = std::ranges::find_if(views, is_meant);
     if (view == views.end()) {
-        return fail(ErrorKind::not_found, "no device of the mesh that is here holds a model {}", model);
+        return fail(ErrorKind::not_found, "no device of the mesh that is here holds a file of a model {}", model);
     }
     return catalog::ModelDigest::from_text(view->digest);
 }

@@ -4,6 +4,7 @@
 
 #include "catalog/hardware.h"
 #include "models/memory_estimate.h"
+#include "node/external_engines.h"
 
 namespace plexus::node {
 
@@ -102,7 +103,11 @@ void Device::connect_parts()
     inference_ = inference::make_inference(env_, *this, inference_options());
     host_ = host::make_host(env_, membership_->identity(), *membership_);
     catalog_ = catalog::make_catalog(env_);
-    runner_ = scheduling::make_runner(*inference_);
+    external_ = std::make_unique<inference::ExternalEngines>(env_, membership_->self().text(), [this] {
+        publish_models();
+        publish_loaded();
+    });
+    runner_ = scheduling::make_runner(*inference_, external_.get());
     auto options = scheduling::Options{};
     options.name_of = [this](multiformats::PeerId const& device) { return name_of(device); };
     scheduler_ = scheduling::make_scheduler(env_, *host_, *catalog_, *runner_, std::move(options));
@@ -145,6 +150,7 @@ Result<void> Device::start()
     catalog_->start(*host_);
     publish_models();
     read_pins();
+    read_external();
     return {};
 }
 
@@ -239,6 +245,7 @@ Task<> Device::stop()
     co_await membership_->stop();
     co_await host_->stop();
     co_await inference_->stop();
+    co_await external_->stop();
     co_await sandbox_->stop();
     co_await tasks_.join();
 }
@@ -279,6 +286,9 @@ void Device::publish_models()
     for (auto const& model : store_->list()) {
         offer.push_back(offered(model));
     }
+    for (auto& model : offered(external_->list())) {
+        offer.push_back(std::move(model));
+    }
     catalog_->set_models(std::move(offer));
     for (auto const& pinned : inference_->pinned()) {
         if (store_->find(pinned.text()) == nullptr) {
@@ -291,6 +301,9 @@ void Device::publish_loaded()
 {
     auto loaded = std::vector<catalog::LoadedModel>{};
     for (auto const& model : inference_->loaded()) {
+        loaded.push_back(in_memory(model));
+    }
+    for (auto const& model : external_->loaded()) {
         loaded.push_back(in_memory(model));
     }
     catalog_->set_loaded(std::move(loaded));

@@ -3,7 +3,7 @@
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
 #include "host/host.h"
-#include "inference/inference.h"
+#include "inference/external.h"
 #include "membership/membership.h"
 #include "models/store.h"
 #include "node/config.h"
@@ -42,6 +42,7 @@ public:
 
     models::Store& store() { return *store_; }
     inference::Inference& inference() { return *inference_; }
+    inference::ExternalEngines& external() { return *external_; }
     EngineSandbox& sandbox() { return *sandbox_; }
     membership::Membership& membership() { return *membership_; }
     host::Host& host() { return *host_; }
@@ -54,6 +55,11 @@ public:
     /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.
     Result<void> pin(inference::ModelDigest const& model, bool pinned);
 
+    /// Makes an engine that the owner runs known, or forgets it; also after the next start. Errors: those of
+    /// ExternalEngines::add, `not_found`, `io`, `out_of_space`.
+    Result<void> add_external(inference::ExternalAddress address);
+    Result<void> remove_external(std::string const& url);
+
     /// The name of a member for people.
     std::string name_of(multiformats::PeerId const& device) const;
 
@@ -65,6 +71,8 @@ private:
     std::uint64_t memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const override;
     void read_pins();
     Result<void> write_pins();
+    void read_external();
+    Result<void> write_external();
     Task<> load_pinned(inference::ModelDigest model);
     void connect_parts();
     Result<void> listen();
@@ -82,6 +90,7 @@ private:
     std::unique_ptr<membership::Membership> membership_;
     std::unique_ptr<EngineSandbox> sandbox_;
     std::unique_ptr<inference::Inference> inference_;
+    std::unique_ptr<inference::ExternalEngines> external_;
     std::unique_ptr<host::Host> host_;
     std::unique_ptr<catalog::Catalog> catalog_;
     std::unique_ptr<scheduling::Runner> runner_;

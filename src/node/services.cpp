@@ -161,6 +161,7 @@ api::ModelView view_of(catalog::Model const& model)
             .capabilities = capability_names(model.capabilities),
             .created_seconds = model.created_seconds,
             .is_local = false,
+            .is_external = model.is_external,
             .devices = {},
             .loaded_on = {}};
 }
@@ -413,6 +414,8 @@ Task<std::vector<api::CheckView>> DeviceServices::checks()
                       .text = models.empty() ? "no device of the mesh holds a model"
                                              : fmt::format("{} here, {} in the mesh", here, models.size()),
                       .next = models.empty() ? "plexus model import FILE.gguf" : ""});
+
+    checks.push_back(co_await external_check());
 
     auto const room = disk.free_bytes(options.paths.data);
     auto const has_room = room && *room >= little_space;

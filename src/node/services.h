@@ -28,6 +28,11 @@ private:
     Task<Result<api::EngineView>> load(std::string name) override;
     Result<api::EngineView> unload(std::string name) override;
     Result<void> pin(std::string name, bool pinned) override;
+    std::vector<api::ExternalEngineView> external_engines() const override;
+    Task<Result<api::ExternalEngineView>> add_external_engine(api::ExternalEngineOrder order) override;
+    Task<Result<api::ExternalEngineView>> test_external_engine(std::string url) override;
+    Result<api::ExternalEngineView> remove_external_engine(std::string url) override;
+    Task<api::CheckView> external_check();
     api::EngineView engine_view(inference::LoadedModel const& model) const;
     Task<Result<api::ModelView>> pull(api::PullOrder order, api::ProgressReport progress) override;
     Task<Result<api::ModelView>> verify(std::string name, api::ProgressReport progress) override;

@@ -58,11 +58,13 @@ std::unexpected<Error> unknown(catalog::Catalog const& catalog, std::string_view
                : fail(ErrorKind::not_found, "no device of the mesh has {}; did you mean \"{}\"?", missing, near);
 }
 
-/// Greater is better: held here, then by how many ready devices, then by how many devices.
+/// Greater is better: held here, then by how many ready devices, then by how many devices, then what the owner's own
+/// engine has in memory anyway.
 auto standing(Holders const& holders)
 {
     auto const is_ready = [](catalog::Holder const& holder) { return holder.entry.state == catalog::State::ready; };
-    return std::tuple(holders.front().entry.is_self, std::ranges::count_if(holders, is_ready), holders.size());
+    return std::tuple(holders.front().entry.is_self, std::ranges::count_if(holders, is_ready), holders.size(),
+                      holders.front().model->is_external);
 }
 
 }  // namespace
@@ -83,7 +85,14 @@ Result<Resolved> resolve(catalog::Catalog const& catalog, std::string_view model
         return unknown(catalog, model);
     }
     auto const best = std::ranges::max_element(by_digest, {}, [](auto const& item) { return standing(item.second); });
-    auto found = Resolved{best->first, best->second};
+    auto found = Resolved{.model = best->first, .holders = best->second};
+    for (auto const& [digest, holders] : by_digest) {
+        auto const is_either = found.holders.front().model->is_external || holders.front().model->is_external;
+        if (digest != found.model && is_either) {
+            std::ranges::copy_if(holders, std::back_inserter(found.substitutes),
+                                 [&](catalog::Holder const& holder) { return can(*holder.model, kind); });
+        }
+    }
     std::erase_if(found.holders, [&](catalog::Holder const& holder) { return !can(*holder.model, kind); });
     if (found.holders.empty()) {
         return incapable(catalog, model, kind);

@@ -9,6 +9,9 @@ namespace plexus::scheduling {
 struct Resolved {
     catalog::ModelDigest model;
     std::vector<catalog::Holder> holders;  ///< not empty
+    /// Others of the same name that take its place if all holders fail: where one of the two is the model of an engine that
+    /// the owner runs, a name is all that tells that they are the same.
+    std::vector<catalog::Holder> substitutes{};
 };
 
 /// As Scheduler::start says. Errors: `not_found`, `malformed` if the model is not made for tasks of that kind.

@@ -166,6 +166,7 @@ public:
 
 private:
     Result<std::vector<Route>> routes(Resolved const& resolved) const;
+    void add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders) const;
 
     Env& env_;
     host::Host& host_;
@@ -298,22 +299,35 @@ Candidate candidate_of(catalog::Holder const& holder)
             .speed = holder.model->speed};
 }
 
-Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
+void SchedulerImpl::add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders) const
 {
     auto candidates = std::vector<Candidate>{};
-    auto away = std::string{};
-    for (auto const& holder : resolved.holders) {
+    auto models = std::vector<catalog::Model const*>{};
+    for (auto const& holder : holders) {
         if (holder.entry.state == catalog::State::ready) {
             candidates.push_back(candidate_of(holder));
-        } else {
-            away += (away.empty() ? "" : ", ") + name_of(holder.entry.device);
+            models.push_back(holder.model);
         }
     }
-    auto found = std::vector<Route>{};
     for (auto& choice : placement_->rank(candidates)) {
-        found.push_back({candidates.at(choice.candidate).device, resolved.model, std::move(choice.reason)});
+        auto const& model = *models.at(choice.candidate);
+        routes.push_back({.device = candidates.at(choice.candidate).device,
+                          .model = model.digest,
+                          .reason = std::move(choice.reason),
+                          .is_external = model.is_external});
     }
+}
+
+Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
+{
+    auto found = std::vector<Route>{};
+    add_routes(found, resolved.holders);
+    add_routes(found, resolved.substitutes);
     if (found.empty()) {
+        auto away = std::string{};
+        for (auto const& holder : resolved.holders) {
+            away += (away.empty() ? "" : ", ") + name_of(holder.entry.device);
+        }
         return fail(ErrorKind::unavailable, "no device that holds the model is there now{}{}",
                     away.empty() ? "" : "; away: ", away);
     }
@@ -336,25 +350,31 @@ Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(InferenceTask task)
     return std::make_unique<PlacedTask>(*this, std::move(task), std::move(*found));
 }
 
-class InferenceRunner final : public Runner {
+class EngineRunner final : public Runner {
 public:
-    explicit InferenceRunner(inference::Inference& inference) : inference_(inference) {}
+    EngineRunner(inference::Inference& inference, inference::ExternalEngines* external)
+        : inference_(inference), external_(external)
+    {
+    }
 
     Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
                                                                std::function<void()> loading) override
     {
-        return inference_.start(model, kind, std::move(body), std::move(loading));
+        auto const is_external = external_ != nullptr && external_->holds(model);
+        auto& engine = is_external ? static_cast<inference::TaskEngine&>(*external_) : inference_;
+        return engine.start(model, kind, std::move(body), std::move(loading));
     }
 
 private:
     inference::Inference& inference_;
+    inference::ExternalEngines* external_;
 };
 
 }  // namespace
 
-std::unique_ptr<Runner> make_runner(inference::Inference& inference)
+std::unique_ptr<Runner> make_runner(inference::Inference& inference, inference::ExternalEngines* external)
 {
-    return std::make_unique<InferenceRunner>(inference);
+    return std::make_unique<EngineRunner>(inference, external);
 }
 
 std::unique_ptr<Scheduler> make_scheduler(Env& env, host::Host& host, catalog::Catalog& catalog, Runner& runner,

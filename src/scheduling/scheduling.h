@@ -1,6 +1,6 @@
 #pragma once
 
-#include "inference/inference.h"
+#include "inference/external.h"
 #include "scheduling/placement.h"
 
 namespace plexus::scheduling {
@@ -27,6 +27,7 @@ struct Route {
     PeerId device;
     ModelDigest model;
     std::string reason;
+    bool is_external = false;  ///< by an engine that the owner runs
 };
 
 /// One step of a task.
@@ -63,8 +64,8 @@ public:
                                                                        std::function<void()> loading) = 0;
 };
 
-/// `inference` must outlive it.
-std::unique_ptr<Runner> make_runner(inference::Inference& inference);
+/// Tasks for models of `external`, if there is one, go there, all others to `inference`; both must outlive it.
+std::unique_ptr<Runner> make_runner(inference::Inference& inference, inference::ExternalEngines* external = nullptr);
 
 /// Hard limits of the tasks that this device computes, its own and those of other members together.
 struct Limits {
@@ -91,7 +92,8 @@ public:
     /// Resolves the model and ranks the devices; the work begins with the first `next()`.
     ///
     /// A model is named by digest or by name, compared byte by byte, over all devices known. A name that means several
-    /// digests means the one that this device holds, else the one that most ready devices hold, then most devices.
+    /// digests means the one that this device holds, else the one that most ready devices hold, then most devices, then
+    /// that of an engine that the owner runs; where one of two is such, each is tried when the other cannot be had.
     /// Errors: `not_found` (with the nearest name), `malformed` (the model is not made for such tasks, with one that is),
     /// `unavailable` (all its devices are away), `too_large`.
     virtual Result<std::unique_ptr<RunningTask>> start(InferenceTask task) = 0;

@@ -1,0 +1,412 @@
+#include "inference/external.h"
+
+#include <boost/json.hpp>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "inference/external_answer.h"
+
+namespace plexus::inference {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::size_t max_name_bytes = 128;
+
+std::uint32_t tokens_in(json::object const& object, std::string_view name)
+{
+    auto const* value = object.if_contains(name);
+    auto code = boost::system::error_code{};
+    auto const number = value == nullptr ? 0 : value->to_number<std::int64_t>(code);
+    return code || number < 0 || number > std::numeric_limits<std::uint32_t>::max() ? 0 : static_cast<std::uint32_t>(number);
+}
+
+/// What vLLM and SGLang, LM Studio, and llama-server call it; what the server can do counts before what the model could.
+std::uint32_t context_of(json::object const& model)
+{
+    for (auto const* name : {"max_model_len", "context_length", "max_context_length"}) {
+        if (auto const tokens = tokens_in(model, name); tokens > 0) {
+            return tokens;
+        }
+    }
+    auto const* meta = model.if_contains("meta");
+    if (meta == nullptr || !meta->is_object()) {
+        return 0;
+    }
+    auto const served = tokens_in(meta->get_object(), "n_ctx");
+    return served > 0 ? served : tokens_in(meta->get_object(), "n_ctx_train");
+}
+
+bool is_name(std::string_view text)
+{
+    auto const is_plain = [](char each) { return each > ' ' && each < 0x7f; };
+    return !text.empty() && text.size() <= max_name_bytes && std::ranges::all_of(text, is_plain);
+}
+
+/// Servers do not say it; all that the programs' own lists call so are named so.
+bool names_vectors(std::string_view name)
+{
+    auto lower = std::string(name);
+    std::ranges::transform(lower, lower.begin(), [](char each) { return each >= 'A' && each <= 'Z' ? static_cast<char>(each | 0x20) : each; });
+    return lower.contains("embed");
+}
+
+bool is_token(std::string_view text)
+{
+    return std::ranges::all_of(text, [](char each) { return each > ' ' && each < 0x7f; });
+}
+
+/// The body with the name that the engine knows the model by.
+Result<std::string> body_for(std::string const& model, std::string_view body)
+{
+    auto code = boost::system::error_code{};
+    auto value = json::parse(body, code);
+    if (code || !value.is_object()) {
+        return fail(ErrorKind::malformed, "the request is not a JSON object");
+    }
+    value.get_object()["model"] = model;
+    return json::serialize(value);
+}
+
+std::optional<std::string_view> path_of(TaskKind kind)
+{
+    switch (kind) {
+    case TaskKind::chat: return "/v1/chat/completions";
+    case TaskKind::completion: return "/v1/completions";
+    case TaskKind::embeddings: return "/v1/embeddings";
+    case TaskKind::rerank: return "/v1/rerank";
+    default: return std::nullopt;
+    }
+}
+
+}  // namespace
+
+struct ExternalEngines::Engine {
+    Engine(Executor executor, ExternalAddress where) : address(std::move(where)), changed(std::move(executor)) {}
+
+    ExternalModel const* model(ModelDigest const& digest) const
+    {
+        auto const found = std::ranges::find(models, digest, &ExternalModel::digest);
+        return found == models.end() ? nullptr : &*found;
+    }
+
+    ExternalAddress address;
+    std::string token;
+    bool is_there = false;
+    bool is_removed = false;
+    unsigned failures = 0;
+    std::string problem = "it was not asked yet";
+    std::vector<ExternalModel> models;
+    std::map<ModelDigest, std::uint32_t> busy;
+    std::uint32_t running = 0;
+    Signal changed;
+};
+
+Result<std::string> external_url(std::string_view text)
+{
+    auto url = Url::parse(text);
+    if (!url) {
+        return std::unexpected(url.error());
+    }
+    if (url->target.contains('?')) {
+        return fail(ErrorKind::malformed, "the address of an engine has no query");
+    }
+    auto base = url->text();
+    auto const drop = [&](std::string_view end) {
+        if (base.ends_with(end)) {
+            base.resize(base.size() - end.size());
+        }
+    };
+    drop("/");
+    drop("/v1");
+    drop("/");
+    return base;
+}
+
+ModelDigest external_digest(std::string_view device, std::string_view url, std::string_view name)
+{
+    auto message = std::string{};
+    for (auto const part : {std::string_view("plexus external model"), device, url, name}) {
+        message += part;
+        message += '\0';
+    }
+    return crypto::sha256(as_view(message));
+}
+
+Result<std::vector<ExternalModel>> parse_model_list(std::string_view text, std::string_view device, std::string_view url)
+{
+    auto code = boost::system::error_code{};
+    auto const document = json::parse(text, code);
+    auto const* object = document.if_object();
+    auto const* data = code || object == nullptr ? nullptr : object->if_contains("data");
+    if (data == nullptr || !data->is_array()) {
+        return fail(ErrorKind::malformed, "it does not answer as OpenAI's API does");
+    }
+    auto models = std::vector<ExternalModel>{};
+    for (auto const& each : data->get_array()) {
+        auto const* model = each.if_object();
+        auto const* id = model == nullptr ? nullptr : model->if_contains("id");
+        if (id == nullptr || !id->is_string() || !is_name(id->get_string()) || models.size() == max_external_models) {
+            continue;
+        }
+        if (auto const* owner = model->if_contains("owned_by"); owner != nullptr && *owner == "plexus") {
+            return fail(ErrorKind::conflict, "that is Plexus itself; devices join a mesh with: plexus join");
+        }
+        auto const name = std::string(id->get_string());
+        models.push_back({.digest = external_digest(device, url, name),
+                          .name = name,
+                          .context = context_of(*model),
+                          .gives_vectors = names_vectors(name)});
+    }
+    return models;
+}
+
+ExternalEngines::ExternalEngines(Env& env, std::string device, std::function<void()> changed)
+    : env_(env), device_(std::move(device)), changed_(std::move(changed)), tasks_(env.executor())
+{
+}
+
+ExternalEngines::~ExternalEngines() = default;
+
+ExternalEngines::EngineHandle ExternalEngines::find(std::string_view url) const
+{
+    auto const found = std::ranges::find_if(engines_, [&](auto const& each) { return each->address.url == url; });
+    return found == engines_.end() ? nullptr : *found;
+}
+
+Result<void> ExternalEngines::add(ExternalAddress address)
+{
+    if (find(address.url) != nullptr) {
+        return fail(ErrorKind::conflict, "the engine {} is known already", address.url);
+    }
+    if (engines_.size() >= max_external_engines) {
+        return fail(ErrorKind::unavailable, "{} engines are known already", engines_.size());
+    }
+    auto const engine = std::make_shared<Engine>(env_.executor(), std::move(address));
+    engines_.push_back(engine);
+    tasks_.spawn("watch an engine of others", watch(engine));
+    return {};
+}
+
+bool ExternalEngines::remove(std::string_view url)
+{
+    auto const engine = find(url);
+    if (engine == nullptr) {
+        return false;
+    }
+    engine->is_removed = true;
+    engine->is_there = false;
+    engine->changed.notify();
+    std::erase(engines_, engine);
+    changed_();
+    return true;
+}
+
+Task<> ExternalEngines::watch(EngineHandle engine)
+{
+    while (!engine->is_removed && !stopping_) {
+        auto const token = token_of(engine->address);
+        auto models = Result<std::vector<ExternalModel>>{};
+        if (token) {
+            models = co_await ask(engine->address, *token);
+        } else {
+            models = std::unexpected(token.error());
+        }
+        if (!engine->is_removed) {
+            take(*engine, std::move(models), token.value_or(""));
+        }
+        auto const next = env_.now() + health_interval;
+        auto const alarm = Alarm(env_, next, [engine] { engine->changed.notify(); });
+        while (env_.now() < next && !engine->is_removed && !stopping_) {
+            co_await engine->changed.wait();
+        }
+    }
+}
+
+void ExternalEngines::take(Engine& engine, Result<std::vector<ExternalModel>> models, std::string token)
+{
+    if (!models) {
+        ++engine.failures;
+        auto const is_gone = models.error().kind == ErrorKind::refused || !engine.is_there;
+        if (is_gone || engine.failures >= failures_until_away) {
+            lose(engine, models.error());
+        }
+        return;
+    }
+    engine.failures = 0;
+    engine.token = std::move(token);
+    engine.problem.clear();
+    auto const was_there = std::exchange(engine.is_there, true);
+    if (!was_there || engine.models != *models) {
+        log::info("an engine of others is there", {{"url", engine.address.url}, {"models", models->size()}});
+        engine.models = std::move(*models);
+        changed_();
+    }
+}
+
+void ExternalEngines::lose(Engine& engine, Error const& error)
+{
+    engine.problem = error.text;
+    if (std::exchange(engine.is_there, false)) {
+        log::warning("an engine of others is away", {{"url", engine.address.url}, {"reason", error.text}});
+        changed_();
+    }
+}
+
+Result<std::string> ExternalEngines::token_of(ExternalAddress const& address) const
+{
+    if (address.token_file.empty()) {
+        return std::string{};
+    }
+    auto const content = env_.disk().read_file(address.token_file, max_engine_token_bytes);
+    if (!content) {
+        return std::unexpected(content.error());
+    }
+    auto token = std::string(as_text(*content));
+    token.erase(token.find_last_not_of(" \t\r\n") + 1);
+    if (token.empty() || !is_token(token)) {
+        return fail(ErrorKind::malformed, "{} holds no token", address.token_file.string());
+    }
+    return token;
+}
+
+Task<Result<std::vector<ExternalModel>>> ExternalEngines::ask(ExternalAddress address, std::string token)
+{
+    auto const transfer = env_.http().start(external_request("GET", address.url + "/v1/models", token));
+    auto read = [](HttpTransfer& from) -> Task<Result<std::string>> {
+        auto const head = co_await from.head();
+        if (!head) {
+            co_return std::unexpected(head.error());
+        }
+        auto const is_good = head->status == 200;
+        auto body = co_await read_body(from, is_good ? max_model_list_bytes : max_engine_error_bytes);
+        if (!is_good) {
+            co_return std::unexpected(external_error(head->status, body.value_or("")));
+        }
+        co_return body;
+    };
+    auto const deadline = env_.deadline_in(health_limit);
+    auto const body = co_await with_deadline(env_, deadline, read(*transfer));
+    if (!body) {
+        co_return std::unexpected(body.error());
+    }
+    co_return parse_model_list(*body, device_, address.url);
+}
+
+Task<Result<ExternalEngine>> ExternalEngines::test(ExternalAddress address)
+{
+    auto token = token_of(address);
+    if (!token) {
+        co_return std::unexpected(token.error());
+    }
+    auto models = co_await ask(address, *token);
+    if (auto const known = find(address.url); known != nullptr && known->address == address) {
+        take(*known, models, *token);
+    }
+    if (!models) {
+        co_return std::unexpected(models.error());
+    }
+    co_return ExternalEngine{.address = std::move(address), .is_there = true, .models = std::move(*models)};
+}
+
+std::vector<ExternalEngine> ExternalEngines::list() const
+{
+    auto engines = std::vector<ExternalEngine>{};
+    for (auto const& each : engines_) {
+        engines.push_back({.address = each->address,
+                           .is_there = each->is_there,
+                           .problem = each->problem,
+                           .models = each->models,
+                           .busy = each->running});
+    }
+    return engines;
+}
+
+bool ExternalEngines::holds(ModelDigest const& model) const
+{
+    return std::ranges::any_of(engines_, [&](auto const& engine) { return engine->model(model) != nullptr; });
+}
+
+std::vector<LoadedModel> ExternalEngines::loaded() const
+{
+    auto models = std::vector<LoadedModel>{};
+    for (auto const& engine : engines_) {
+        for (auto const& model : engine->models) {
+            auto const busy = engine->busy.find(model.digest);
+            if (engine->is_there) {
+                models.push_back({.digest = model.digest,
+                                  .slots = external_slots,
+                                  .busy = busy == engine->busy.end() ? 0 : busy->second,
+                                  .context = model.context});
+            }
+        }
+    }
+    return models;
+}
+
+/// Counts an answer of its engine while it lasts.
+class ExternalEngines::Answer final : public ExternalAnswer {
+public:
+    Answer(ExternalEngines& engines, EngineHandle engine, ModelDigest model, std::unique_ptr<HttpTransfer> transfer,
+           TaskKind kind)
+        : ExternalAnswer(engines.env_, std::move(transfer), kind), engines_(engines), engine_(std::move(engine)),
+          model_(model)
+    {
+        ++engine_->running;
+        ++engine_->busy[model_];
+        engines_.changed_();
+    }
+
+    ~Answer() override
+    {
+        --engine_->running;
+        --engine_->busy[model_];
+        if (!engines_.stopping_) {
+            engines_.changed_();
+        }
+    }
+
+private:
+    void lost(Error const& error) override { engines_.lose(*engine_, error); }
+
+    ExternalEngines& engines_;
+    EngineHandle engine_;
+    ModelDigest model_;
+};
+
+Task<Result<std::unique_ptr<Generation>>> ExternalEngines::start(ModelDigest model, TaskKind kind, std::string body,
+                                                                 std::function<void()> loading)
+{
+    static_cast<void>(loading);
+    auto const serves = [&](auto const& engine) { return engine->is_there && engine->model(model) != nullptr; };
+    auto const found = std::ranges::find_if(engines_, serves);
+    if (found == engines_.end()) {
+        co_return fail(ErrorKind::unavailable, "the engine of that model is away");
+    }
+    auto const engine = *found;
+    auto const path = path_of(kind);
+    if (!path) {
+        co_return fail(ErrorKind::unavailable, "the engine {} cannot do that: {}", engine->address.url, to_string(kind));
+    }
+    if (engine->running >= external_slots) {
+        co_return fail(ErrorKind::unavailable, "the engine {} has {} tasks already", engine->address.url, engine->running);
+    }
+    auto asked = body_for(engine->model(model)->name, body);
+    if (!asked) {
+        co_return std::unexpected(asked.error());
+    }
+    auto request = external_request("POST", engine->address.url + std::string(*path), engine->token);
+    request.fields.push_back({"content-type", "application/json"});
+    request.body = std::move(*asked);
+    co_return std::make_unique<Answer>(*this, engine, model, env_.http().start(std::move(request)), kind);
+}
+
+Task<> ExternalEngines::stop()
+{
+    stopping_ = true;
+    co_await tasks_.join();
+}
+
+}  // namespace plexus::inference
