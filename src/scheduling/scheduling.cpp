@@ -1,6 +1,7 @@
 #include "scheduling/scheduling.h"
 
 #include "base/log.h"
+#include "scheduling/continuation.h"
 #include "scheduling/executor.h"
 #include "scheduling/resolve.h"
 #include "stream/messages.h"
@@ -195,10 +196,18 @@ public:
             auto reply = co_await attempt_->next(task_.deadline);
             auto const* failed = reply ? std::get_if<Failed>(&*reply) : nullptr;
             if (reply && failed == nullptr) {
-                co_return take(std::move(*reply));
+                auto event = take(std::move(*reply));
+                if (event && !*event) {
+                    continue;
+                }
+                co_return transform(std::move(event), [](std::optional<TaskEvent> there) { return std::move(*there); });
             }
             auto const error = failed != nullptr ? failed->error : reply.error();
             attempt_.reset();
+            if (goes_on_by_text(error)) {
+                log::info("an answer goes on with an engine of ours", {{"task", task_.request_id}});
+                continue;
+            }
             if (goes_elsewhere(error)) {
                 log::debug("a task goes to another device", {{"task", task_.request_id}, {"kind", to_string(error.kind)}});
                 ++at_;
@@ -225,6 +234,27 @@ private:
                !task_.deadline.passed(scheduler_.env().now());
     }
 
+    /// Where an engine that the owner runs was lost in the middle, and there is one of ours for a model of that name.
+    bool goes_on_by_text(Error const& error)
+    {
+        auto const is_ours = [](Route const& each) { return !each.is_external; };
+        auto const next = std::find_if(routes_.begin() + static_cast<std::ptrdiff_t>(at_), routes_.end(), is_ours);
+        if (!answered_ || !is_continuable() || error.kind != ErrorKind::closed || next == routes_.end()) {
+            return false;
+        }
+        auto body = so_far_.body(task_.body);
+        if (!body || body->size() > max_body_bytes) {
+            return false;
+        }
+        task_.body = std::move(*body);
+        so_far_.begin();
+        at_ = static_cast<std::size_t>(next - routes_.begin());
+        return true;
+    }
+
+    /// Whether the device at work would have to be continued by text.
+    bool is_continuable() const { return task_.kind == TaskKind::chat && route().is_external; }
+
     std::string text_of(Error const& error, bool told_by_executor) const
     {
         if (told_by_executor || error.kind == ErrorKind::timed_out) {
@@ -235,7 +265,8 @@ private:
                          : fmt::format("{} cannot be reached: {}", device, error.text);
     }
 
-    Result<TaskEvent> take(Reply reply)
+    /// Nothing if the client has what the reply says.
+    Result<std::optional<TaskEvent>> take(Reply reply)
     {
         if (auto const* chunk = std::get_if<Chunk>(&reply); chunk != nullptr && !inference::is_streamed(task_.kind)) {
             document_bytes_ += chunk->json.size();
@@ -246,7 +277,18 @@ private:
             return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time",
                         inference::max_document_bytes);
         }
-        return event_of(std::move(reply));
+        if (auto* const chunk = std::get_if<Chunk>(&reply)) {
+            auto rest = so_far_.rest_of(std::move(chunk->json));
+            if (!rest || !*rest) {
+                over_ = !rest;
+                return transform(std::move(rest), [](auto const&) { return std::optional<TaskEvent>{}; });
+            }
+            chunk->json = std::move(**rest);
+            if (is_continuable()) {
+                so_far_.note(chunk->json);
+            }
+        }
+        return std::optional(event_of(std::move(reply)));
     }
 
     TaskEvent event_of(Reply reply)
@@ -275,6 +317,7 @@ private:
     std::vector<Route> routes_;  // best first; those before at_ have refused
     std::size_t at_ = 0;
     bool answered_ = false;  // a chunk was given out
+    Continuation so_far_;
     std::size_t document_bytes_ = 0;
     bool over_ = false;
     std::unique_ptr<Attempt> attempt_;
