@@ -82,32 +82,4 @@ Result<std::string> Continuation::body(std::string_view asked) const
     return json::serialize(body);
 }
 
-Result<std::optional<std::string>> Continuation::rest_of(std::string chunk)
-{
-    if (repeated_.empty()) {
-        return std::optional(std::move(chunk));
-    }
-    auto code = boost::system::error_code{};
-    auto value = json::parse(chunk, code);
-    auto* const delta = code ? nullptr : delta_of(value);
-    if (delta == nullptr || is_set(value.at_pointer("/choices/0").as_object(), "finish_reason")) {
-        return fail(ErrorKind::closed, "the engine ended before it said what was said");
-    }
-    auto* const content = delta->if_contains("content");
-    if (content == nullptr || !content->is_string()) {
-        return std::optional<std::string>{};  // the role, which the client has
-    }
-    auto const said = std::string(content->get_string());
-    auto const common = std::min(said.size(), repeated_.size());
-    if (std::string_view(said).substr(0, common) != std::string_view(repeated_).substr(0, common)) {
-        return fail(ErrorKind::closed, "the engine did not go on where the other had stopped");
-    }
-    repeated_.erase(0, common);
-    if (common == said.size()) {
-        return std::optional<std::string>{};
-    }
-    *content = said.substr(common);
-    return std::optional(json::serialize(value));
-}
-
 }  // namespace plexus::scheduling

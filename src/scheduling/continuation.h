@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,7 +10,7 @@ namespace plexus::scheduling {
 inline constexpr std::size_t max_continued_bytes = 1024 * 1024;  ///< of text; a longer answer is not continued
 
 /// The answer to a chat so far, to be continued by text on an engine of ours: it takes the text as a last message of the
-/// assistant, goes on with it, and repeats it first.
+/// assistant and goes on with it. llama.cpp as pinned does not repeat it (its "echo" is off).
 ///
 /// Only plain text is continued: no tool call, no reasoning, no form that is prescribed, no answer that the client began.
 class Continuation {
@@ -23,15 +22,8 @@ public:
     /// Errors: `closed` if this answer cannot be continued.
     Result<std::string> body(std::string_view asked) const;
 
-    /// From now on chunks come from the engine that continues.
-    void begin() { repeated_ = text_; }
-    /// Such a chunk without what the client has; nothing if the client has all of it.
-    /// Errors: `closed` if the engine says something else than was said.
-    Result<std::optional<std::string>> rest_of(std::string chunk);
-
 private:
     std::string text_;
-    std::string repeated_;  // what is still to come again
     std::uint64_t tokens_ = 0;
     bool is_plain_ = true;
 };

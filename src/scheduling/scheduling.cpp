@@ -196,11 +196,7 @@ public:
             auto reply = co_await attempt_->next(task_.deadline);
             auto const* failed = reply ? std::get_if<Failed>(&*reply) : nullptr;
             if (reply && failed == nullptr) {
-                auto event = take(std::move(*reply));
-                if (event && !*event) {
-                    continue;
-                }
-                co_return transform(std::move(event), [](std::optional<TaskEvent> there) { return std::move(*there); });
+                co_return take(std::move(*reply));
             }
             auto const error = failed != nullptr ? failed->error : reply.error();
             attempt_.reset();
@@ -247,7 +243,6 @@ private:
             return false;
         }
         task_.body = std::move(*body);
-        so_far_.begin();
         at_ = static_cast<std::size_t>(next - routes_.begin());
         return true;
     }
@@ -265,8 +260,7 @@ private:
                          : fmt::format("{} cannot be reached: {}", device, error.text);
     }
 
-    /// Nothing if the client has what the reply says.
-    Result<std::optional<TaskEvent>> take(Reply reply)
+    Result<TaskEvent> take(Reply reply)
     {
         if (auto const* chunk = std::get_if<Chunk>(&reply); chunk != nullptr && !inference::is_streamed(task_.kind)) {
             document_bytes_ += chunk->json.size();
@@ -277,18 +271,10 @@ private:
             return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time",
                         inference::max_document_bytes);
         }
-        if (auto* const chunk = std::get_if<Chunk>(&reply)) {
-            auto rest = so_far_.rest_of(std::move(chunk->json));
-            if (!rest || !*rest) {
-                over_ = !rest;
-                return transform(std::move(rest), [](auto const&) { return std::optional<TaskEvent>{}; });
-            }
-            chunk->json = std::move(**rest);
-            if (is_continuable()) {
-                so_far_.note(chunk->json);
-            }
+        if (auto const* chunk = std::get_if<Chunk>(&reply); chunk != nullptr && is_continuable()) {
+            so_far_.note(chunk->json);
         }
-        return std::optional(event_of(std::move(reply)));
+        return event_of(std::move(reply));
     }
 
     TaskEvent event_of(Reply reply)
