@@ -302,13 +302,15 @@ void CommandLine::add_engine_commands()
 {
     auto* const engine = add(app_, "engine", "Servers that you run yourself, as engines of the mesh",
                              {"plexus engine add http://127.0.0.1:8000"}, nullptr);
-    auto* const adding = add(*engine, "add", "Use an OpenAI-compatible server: vLLM, SGLang, Ollama, LM Studio, llama-server",
+    auto* const adding = add(*engine, "add",
+                             "Use an OpenAI-compatible server: vLLM, SGLang, Ollama, LM Studio, llama-server",
                              {"plexus engine add http://127.0.0.1:11434",
                               "plexus engine add https://gpu.lan:8000 --token-file ~/vllm-token"},
                              [this](Context& context) { return add_external_engine(context, external_); });
     adding->add_option("url", external_.url, "Its address; /v1 at the end may be left out")->required();
     adding->add_option("--token-file", external_.token_file, "The file that holds the token that it wants");
-    add(*engine, "ls", "List them with their models", {"plexus engine ls", "plexus engine ls --json"}, list_external_engines);
+    add(*engine, "ls", "List them with their models", {"plexus engine ls", "plexus engine ls --json"},
+        list_external_engines);
     add(*engine, "test", "Ask one for its models now", {"plexus engine test http://127.0.0.1:8000"},
         [this](Context& context) { return test_external_engine(context, external_.url); })
         ->add_option("url", external_.url, "Its address")

@@ -103,6 +103,30 @@ TEST_CASE("control: models are loaded, pinned, listed with their memory, and unl
     CHECK(fixture.ask(request("POST", "/api/v1/models/tiny/dance", "{}")).status == 404);
 }
 
+TEST_CASE("control: engines of the owner are added, tested and removed over the Unix socket only, and listed")
+{
+    auto fixture = ApiFixture();
+    auto const order = R"({"url":"http://localhost:8000","token_file":"/token"})";
+    auto const path = std::string("/api/v1/external-engines");
+    auto const known = path + "/http%3A%2F%2Flocalhost%3A8000";
+    auto const ask = [&](std::string_view method, std::string const& target, std::string_view body) {
+        return fixture.ask(local(method, target, body), Door::local_socket);
+    };
+
+    CHECK(fixture.ask(request("POST", path, order)).status == 403);
+    CHECK(fixture.ask(request("DELETE", known)).status == 403);
+    CHECK(fixture.services.changes == 0);
+    CHECK(ask("POST", path, order).status == 200);
+    CHECK(ask("POST", path, "{}").status == 400);
+    CHECK(ask("POST", path, R"({"url":"http://localhost:8000","token_file":"token"})").status == 400);
+    auto const listed = body_of(fixture.ask(request("GET", path)));
+    CHECK(listed.at_pointer("/engines/0/grade") == "external, not sandboxed by us");
+    CHECK(ask("POST", known + "/test", "{}").status == 200);
+    CHECK(ask("POST", known + "/dance", "{}").status == 404);
+    CHECK(ask("DELETE", known, "").status == 200);
+    CHECK(ask("DELETE", known, "").status == 404);
+}
+
 TEST_CASE("control: a model for which memory does not suffice is 503 with both numbers")
 {
     auto fixture = ApiFixture();

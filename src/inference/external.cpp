@@ -20,7 +20,9 @@ std::uint32_t tokens_in(json::object const& object, std::string_view name)
     auto const* value = object.if_contains(name);
     auto code = boost::system::error_code{};
     auto const number = value == nullptr ? 0 : value->to_number<std::int64_t>(code);
-    return code || number < 0 || number > std::numeric_limits<std::uint32_t>::max() ? 0 : static_cast<std::uint32_t>(number);
+    return code || number < 0 || number > std::numeric_limits<std::uint32_t>::max()
+               ? 0
+               : static_cast<std::uint32_t>(number);
 }
 
 /// What vLLM and SGLang, LM Studio, and llama-server call it; what the server can do counts before what the model could.
@@ -49,7 +51,9 @@ bool is_name(std::string_view text)
 bool names_vectors(std::string_view name)
 {
     auto lower = std::string(name);
-    std::ranges::transform(lower, lower.begin(), [](char each) { return each >= 'A' && each <= 'Z' ? static_cast<char>(each | 0x20) : each; });
+    std::ranges::transform(lower, lower.begin(), [](char each) {
+        return each >= 'A' && each <= 'Z' ? static_cast<char>(each | 0x20) : each;
+    });
     return lower.contains("embed");
 }
 
@@ -135,7 +139,8 @@ ModelDigest external_digest(std::string_view device, std::string_view url, std::
     return crypto::sha256(as_view(message));
 }
 
-Result<std::vector<ExternalModel>> parse_model_list(std::string_view text, std::string_view device, std::string_view url)
+Result<std::vector<ExternalModel>> parse_model_list(std::string_view text, std::string_view device,
+                                                    std::string_view url)
 {
     auto code = boost::system::error_code{};
     auto const document = json::parse(text, code);
@@ -388,10 +393,12 @@ Task<Result<std::unique_ptr<Generation>>> ExternalEngines::start(ModelDigest mod
     auto const engine = *found;
     auto const path = path_of(kind);
     if (!path) {
-        co_return fail(ErrorKind::unavailable, "the engine {} cannot do that: {}", engine->address.url, to_string(kind));
+        co_return fail(ErrorKind::unavailable, "the engine {} cannot do that: {}", engine->address.url,
+                       to_string(kind));
     }
     if (engine->running >= external_slots) {
-        co_return fail(ErrorKind::unavailable, "the engine {} has {} tasks already", engine->address.url, engine->running);
+        co_return fail(ErrorKind::unavailable, "the engine {} has {} tasks already", engine->address.url,
+                       engine->running);
     }
     auto asked = body_for(engine->model(model)->name, body);
     if (!asked) {

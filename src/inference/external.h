@@ -53,7 +53,8 @@ ModelDigest external_digest(std::string_view device, std::string_view url, std::
 
 /// The models of an answer to GET /v1/models. Names that are no printable ASCII of 1 to 128 bytes are left out.
 /// Errors: `malformed`; `conflict` if Plexus itself answers there.
-Result<std::vector<ExternalModel>> parse_model_list(std::string_view json, std::string_view device, std::string_view url);
+Result<std::vector<ExternalModel>> parse_model_list(std::string_view json, std::string_view device,
+                                                    std::string_view url);
 
 /// The error of an answer of such an engine that is not a good one.
 Error external_error(int status, std::string_view body);

@@ -139,7 +139,8 @@ Result<void> ExternalAnswer::take(ByteView piece)
     if (!is_streamed(kind_)) {
         document_bytes_ += piece.size();
         if (document_bytes_ > max_document_bytes) {
-            return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time", max_document_bytes);
+            return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time",
+                        max_document_bytes);
         }
         parts_.emplace_back(as_text(piece));
         return {};

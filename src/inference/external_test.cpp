@@ -64,8 +64,9 @@ struct Server {
     Timings timings;
 };
 
-constexpr auto two_words = "data: {\"a\":1}\n\n: still here\n\ndata: {\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2}}\r\n\r\n"
-                           "data: [DONE]\n\n";
+constexpr auto two_words =
+    "data: {\"a\":1}\n\n: still here\n\ndata: {\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2}}\r\n\r\n"
+    "data: [DONE]\n\n";
 
 }  // namespace
 
@@ -91,8 +92,11 @@ TEST_CASE("external engine: a digest stands for one name at one address of one d
 
 TEST_CASE("external engine: model lists of several servers are understood, strange names left out")
 {
-    auto const models = parse_model_list(R"({"data":[{"id":"a","max_model_len":8192},{"id":"b","meta":{"n_ctx_train":2048}},
-        {"id":"nomic-embed-text"},{"id":"bad\nname"},{"id":7},{},{"id":"c","max_model_len":-1}]})", "d", place).value();
+    auto const models = parse_model_list(
+                            R"({"data":[{"id":"a","max_model_len":8192},{"id":"b","meta":{"n_ctx_train":2048}},
+        {"id":"nomic-embed-text"},{"id":"bad\nname"},{"id":7},{},{"id":"c","max_model_len":-1}]})",
+                            "d", place)
+                            .value();
 
     REQUIRE(models.size() == 4);
     CHECK(models[0].context == 8192);
@@ -100,7 +104,8 @@ TEST_CASE("external engine: model lists of several servers are understood, stran
     CHECK(models[2].gives_vectors);
     CHECK_FALSE(models[0].gives_vectors);
     CHECK(models[3].context == 0);
-    CHECK(parse_model_list(R"({"data":[{"id":"a","owned_by":"plexus"}]})", "d", place).error().kind == ErrorKind::conflict);
+    CHECK(parse_model_list(R"({"data":[{"id":"a","owned_by":"plexus"}]})", "d", place).error().kind ==
+          ErrorKind::conflict);
     CHECK(parse_model_list("<html>", "d", place).error().kind == ErrorKind::malformed);
     CHECK(parse_model_list(R"({"data":{}})", "d", place).error().kind == ErrorKind::malformed);
 }
@@ -108,7 +113,8 @@ TEST_CASE("external engine: model lists of several servers are understood, stran
 TEST_CASE("external engine: errors keep their meaning")
 {
     CHECK(external_error(400, R"({"error":{"message":"no"}})").kind == ErrorKind::malformed);
-    CHECK(external_error(400, R"({"message":"This model's maximum context length is 5"})").kind == ErrorKind::too_large);
+    CHECK(external_error(400, R"({"message":"This model's maximum context length is 5"})").kind ==
+          ErrorKind::too_large);
     CHECK(external_error(400, R"({"error":{"type":"exceed_context_size_error"}})").kind == ErrorKind::too_large);
     CHECK(external_error(401, "").kind == ErrorKind::unavailable);
     CHECK(external_error(404, "").kind == ErrorKind::not_found);
@@ -124,7 +130,8 @@ TEST_CASE("external engine: an answer is streamed under the name that the engine
 
     auto const parts = server.ask();
 
-    CHECK(parts == std::vector<std::string>{R"({"a":1})", R"({"usage":{"prompt_tokens":7,"completion_tokens":2}})", "end"});
+    CHECK(parts ==
+          std::vector<std::string>{R"({"a":1})", R"({"usage":{"prompt_tokens":7,"completion_tokens":2}})", "end"});
     CHECK(server.timings.prompt_tokens == 7);
     CHECK(server.timings.prefill_per_second > 0);
     CHECK(server.timings.decode_per_second > 0);
@@ -142,7 +149,8 @@ TEST_CASE("external engine: an answer that breaks off, or ends without its last 
     CHECK(Server({.body = bytes, .cut_after = 20}).ask() == std::vector<std::string>{R"({"a":1})", "closed"});
     CHECK(Server(page("data: {\"a\":1}\n\n")).ask() == std::vector<std::string>{R"({"a":1})", "closed"});
     CHECK(Server(page("", 503)).ask() == std::vector<std::string>{"unavailable"});
-    CHECK(Server(page("data: {\"error\":{\"code\":400,\"message\":\"no\"}}\n\n")).ask() == std::vector<std::string>{"malformed"});
+    CHECK(Server(page("data: {\"error\":{\"code\":400,\"message\":\"no\"}}\n\n")).ask() ==
+          std::vector<std::string>{"malformed"});
     CHECK(Server(page(std::string(2 << 20, 'x'))).ask() == std::vector<std::string>{"closed"});
 }
 

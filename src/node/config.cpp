@@ -170,7 +170,8 @@ constexpr auto keys = std::array{
         }},
     Key{"engine.allow_weak_sandbox",
         [](Config& config, std::string const& text) { return set_flag(config.engine.allow_weak_sandbox, text); }},
-    Key{"engine.memory_mb", [](Config& config, std::string const& text) {
+    Key{"engine.memory_mb",
+        [](Config& config, std::string const& text) {
             return set_number<std::uint64_t>(config.engine.memory_mb, text, 0, 1ULL << 40);
         }},
     Key{"models.quota_gb",

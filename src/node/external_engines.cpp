@@ -99,7 +99,8 @@ Result<void> Device::add_external(inference::ExternalAddress address)
 
 Result<void> Device::remove_external(std::string const& url)
 {
-    return external_->remove(url) ? write_external() : fail(ErrorKind::not_found, "there is no engine {} on this device", url);
+    return external_->remove(url) ? write_external()
+                                  : fail(ErrorKind::not_found, "there is no engine {} on this device", url);
 }
 
 std::vector<api::ExternalEngineView> DeviceServices::external_engines() const

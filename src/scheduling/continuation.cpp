@@ -44,8 +44,10 @@ void Continuation::note(std::string_view chunk)
         return;
     }
     auto const& choice = value.at_pointer("/choices/0").as_object();
-    constexpr auto other = std::array<std::string_view, 4>{"tool_calls", "function_call", "reasoning_content", "reasoning"};
-    is_plain_ = std::ranges::none_of(other, [&](auto name) { return is_set(*delta, name); }) && !is_set(choice, "finish_reason");
+    constexpr auto other = std::array<std::string_view, 4>{"tool_calls", "function_call", "reasoning_content",
+                                                           "reasoning"};
+    is_plain_ = std::ranges::none_of(other, [&](auto name) { return is_set(*delta, name); }) &&
+                !is_set(choice, "finish_reason");
     auto const* content = delta->if_contains("content");
     if (content != nullptr && content->is_string() && !content->get_string().empty()) {
         text_ += content->get_string();

@@ -27,7 +27,8 @@ Continuation after(std::vector<std::string> chunks)
 
 TEST_CASE("continuation: the rest is asked for behind the text so far")
 {
-    auto const answer = after({R"({"choices":[{"delta":{"role":"assistant","content":null}}]})", said("One, "), said("two")});
+    auto const answer = after(
+        {R"({"choices":[{"delta":{"role":"assistant","content":null}}]})", said("One, "), said("two")});
 
     CHECK(answer.body(question).value() ==
           R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"One, two"}],"max_tokens":8})");

@@ -602,3 +602,61 @@ TEST_CASE("task: the same seed gives the same run, event by event")
     CHECK(trace(11) == trace(11));
     CHECK(trace(11) != trace(12));
 }
+
+namespace {
+
+/// A model of that name that an engine of the owner serves.
+catalog::Model external(std::string name)
+{
+    auto made = model(name, "external " + name);
+    made.is_external = true;
+    return made;
+}
+
+}  // namespace
+
+TEST_CASE("task: an engine that the owner runs goes first among equals, and a file of that name takes its place")
+{
+    auto mesh = Mesh(2);
+    auto task = [&]() -> Task<> {
+        mesh.left.catalog->set_models({external("tiny")});
+        mesh.right.catalog->set_models({model("tiny")});
+        co_await sleep_for(mesh.left.env, 2s);
+        auto const asked = co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny")));
+        CHECK(asked.routes == std::vector{mesh.left.id()});
+        mesh.left.runner.script.fails_at = 0;
+        mesh.left.runner.script.failure = ErrorKind::unavailable;
+        auto const replaced = co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny")));
+        CHECK_FALSE(replaced.error);
+        CHECK(replaced.routes == std::vector{mesh.left.id(), mesh.right.id()});
+        auto const by_digest = ask(external("tiny").digest.text());
+        auto const alone = co_await finish(mesh.left.env, mesh.left.scheduler->start(by_digest));
+        CHECK(alone.error->kind == ErrorKind::unavailable);
+    };
+    mesh.run(task());
+}
+
+TEST_CASE("task: an answer that an engine of the owner breaks off goes on by text, without a word lost or said twice")
+{
+    auto mesh = Mesh(2);
+    auto task = [&]() -> Task<> {
+        mesh.left.catalog->set_models({external("tiny")});
+        mesh.right.catalog->set_models({model("tiny")});
+        mesh.left.runner.script = {.chunks = 9, .fails_at = 3, .speaks = true};
+        mesh.right.runner.script = {.chunks = 2, .speaks = true};
+        co_await sleep_for(mesh.left.env, 2s);
+        auto asked = ask("tiny");
+        asked.body = R"({"messages":[{"role":"user","content":"Hi"}]})";
+        auto const outcome = co_await finish(mesh.left.env, mesh.left.scheduler->start(asked));
+        CHECK_FALSE(outcome.error);
+        CHECK(outcome.routes == std::vector{mesh.left.id(), mesh.right.id()});
+        CHECK(outcome.chunks.size() == 5);
+        CHECK(mesh.right.runner.last_body ==
+              R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"0 1 2 "}]})");
+        mesh.right.runner.script.fails_at = 1;
+        auto const lost = co_await finish(mesh.left.env, mesh.left.scheduler->start(asked));
+        CHECK(lost.error->kind == ErrorKind::closed);
+        CHECK(lost.chunks.size() == 4);
+    };
+    mesh.run(task());
+}

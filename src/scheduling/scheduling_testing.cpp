@@ -39,6 +39,9 @@ public:
 private:
     std::string part(std::size_t number) const
     {
+        if (script_.speaks) {
+            return fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{} "}}}}]}})", number);
+        }
         if (inference::is_streamed(kind_)) {
             return scripted_chunk(number, script_.chunk_bytes);
         }

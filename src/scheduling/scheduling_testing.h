@@ -16,6 +16,7 @@ struct Script {
     Duration loading = Duration::zero();
     std::size_t fails_at = SIZE_MAX;  ///< the chunk that never comes
     ErrorKind failure = ErrorKind::closed;
+    bool speaks = false;  ///< its chunks are those of a chat: "0 ", "1 "
 };
 
 class ScriptedRunner final : public Runner {
