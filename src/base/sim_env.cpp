@@ -266,8 +266,14 @@ Random& SimEnv::random(std::string_view component) { return state_->random.get(c
 Network& SimEnv::network() { return state_->network; }
 Disk& SimEnv::disk() { return state_->disk; }
 Processes& SimEnv::processes() { return state_->processes; }
-HttpClient& SimEnv::http() { return state_->http; }
-SimHttp& SimEnv::web() { return state_->http; }
+HttpClient& SimEnv::http()
+{
+    return state_->http;
+}
+SimHttp& SimEnv::web()
+{
+    return state_->http;
+}
 
 void SimEnv::post_work(std::move_only_function<void()> work, std::move_only_function<void()> done)
 {

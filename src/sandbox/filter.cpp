@@ -84,8 +84,8 @@ public:
     template <typename... Comparisons>
     void add(std::uint32_t action, int call, Comparisons... comparisons)
     {
-        failed_ = failed_ ||
-                  seccomp_rule_add(context_, action, call, static_cast<unsigned>(sizeof...(comparisons)), comparisons...) != 0;
+        failed_ = failed_ || seccomp_rule_add(context_, action, call, static_cast<unsigned>(sizeof...(comparisons)),
+                                              comparisons...) != 0;
     }
 
     Result<void> load()

@@ -26,7 +26,8 @@ namespace {
 constexpr auto exec_failed = 127;
 constexpr std::uint32_t group_weight = 50;  // the daemon must stay quick beside its engines
 constexpr std::uint64_t group_slack = 64ULL << 20;  // the program itself
-constexpr std::uint64_t own_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+constexpr std::uint64_t own_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+                                         CLONE_NEWUTS;
 
 /// What the child needs, prepared before the clone: after it only system calls are allowed.
 struct ChildPlan {

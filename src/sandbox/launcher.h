@@ -10,7 +10,7 @@
 namespace plexus::sandbox {
 
 inline constexpr std::uint64_t descriptor_limit = 64;  ///< RLIMIT_NOFILE of an engine
-inline constexpr std::uint64_t thread_limit = 4096;    ///< RLIMIT_NPROC; older kernels count all processes of the user
+inline constexpr std::uint64_t thread_limit = 4096;  ///< RLIMIT_NPROC; older kernels count all processes of the user
 
 /// Starts engine processes behind the outer walls: own namespaces, a control group where there can be one, no foreign
 /// descriptors, limits, parent death. The program itself raises the inner ones (confine.h) before it reads a frame.

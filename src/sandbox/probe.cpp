@@ -89,7 +89,8 @@ bool limit_is(__rlimit_resource resource, rlim_t expected)
 
 bool maps(std::size_t size)
 {
-    auto* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    auto* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                                0);
     if (memory != MAP_FAILED) {
         ::munmap(memory, size);
     }
@@ -99,9 +100,10 @@ bool maps(std::size_t size)
 Attempts descriptor_attempts(Surroundings const& surroundings)
 {
     auto const model = surroundings.model_descriptor;
-    return {{"use a foreign descriptor", [model] { return has_foreign_descriptors(model); }},
-            {"read a foreign input", [] { return reads_and_writes(STDIN_FILENO); }},
-            {"write into the model", [model] { return model >= 0 && (::fcntl(model, F_GETFL) & O_ACCMODE) != O_RDONLY; }}};
+    return {
+        {"use a foreign descriptor", [model] { return has_foreign_descriptors(model); }},
+        {"read a foreign input", [] { return reads_and_writes(STDIN_FILENO); }},
+        {"write into the model", [model] { return model >= 0 && (::fcntl(model, F_GETFL) & O_ACCMODE) != O_RDONLY; }}};
 }
 
 bool shares(std::string const& name, Surroundings const& surroundings)
@@ -181,10 +183,11 @@ bool is_unlimited(std::string const& file)
 Attempts group_attempts(Surroundings const& surroundings)
 {
     auto const group = surroundings.group;
-    return {{"live outside of a control group",
-             [group] { return group.empty() || first_line(group + "/cgroup.procs") != std::to_string(::getpid()); }},
-            {"take the memory of the device", [group] { return group.empty() || is_unlimited(group + "/memory.max"); }},
-            {"take the processes of the device", [group] { return group.empty() || is_unlimited(group + "/pids.max"); }}};
+    return {
+        {"live outside of a control group",
+         [group] { return group.empty() || first_line(group + "/cgroup.procs") != std::to_string(::getpid()); }},
+        {"take the memory of the device", [group] { return group.empty() || is_unlimited(group + "/memory.max"); }},
+        {"take the processes of the device", [group] { return group.empty() || is_unlimited(group + "/pids.max"); }}};
 }
 
 Attempts limit_attempts(Surroundings const& surroundings)
@@ -207,18 +210,44 @@ bool is_its_own_parent_folder()
 {
     struct stat root = {};
     struct stat above = {};
-    return ::stat("/", &root) == 0 && ::stat("/..", &above) == 0 && root.st_dev == above.st_dev && root.st_ino == above.st_ino;
+    return ::stat("/", &root) == 0 && ::stat("/..", &above) == 0 && root.st_dev == above.st_dev &&
+           root.st_ino == above.st_ino;
 }
 
 Attempts root_attempts(Surroundings const& surroundings)
 {
     auto attempts = Attempts{};
     auto paths = surroundings.forbidden_paths;
-    for (auto const* path :
-         {"/etc/shadow", "/etc/passwd", "/etc/hostname", "/proc/1/environ", "/proc/self/environ", "/proc/self/maps",
-          "/proc/self/mem", "/proc/self/root", "/proc/self/cwd", "/proc/self/exe", "/proc/self/fd/0", "/proc/self/fd/3",
-          "/proc/self/fd/3/..", "/proc/sys", "/sys", "/dev", "/dev/null", "/dev/mem", "/dev/kvm", "/dev/dri", "/bin/sh",
-          "/usr", "/lib", "/tmp", "/run", "/var", "/root", "/home", "/../etc/passwd", "../../../../etc/passwd"}) {
+    for (auto const* path : {"/etc/shadow",
+                             "/etc/passwd",
+                             "/etc/hostname",
+                             "/proc/1/environ",
+                             "/proc/self/environ",
+                             "/proc/self/maps",
+                             "/proc/self/mem",
+                             "/proc/self/root",
+                             "/proc/self/cwd",
+                             "/proc/self/exe",
+                             "/proc/self/fd/0",
+                             "/proc/self/fd/3",
+                             "/proc/self/fd/3/..",
+                             "/proc/sys",
+                             "/sys",
+                             "/dev",
+                             "/dev/null",
+                             "/dev/mem",
+                             "/dev/kvm",
+                             "/dev/dri",
+                             "/bin/sh",
+                             "/usr",
+                             "/lib",
+                             "/tmp",
+                             "/run",
+                             "/var",
+                             "/root",
+                             "/home",
+                             "/../etc/passwd",
+                             "../../../../etc/passwd"}) {
         paths.emplace_back(path);
     }
     for (auto const& path : paths) {
@@ -228,8 +257,11 @@ Attempts root_attempts(Surroundings const& surroundings)
                              "/dev/shm/plexus-probe", "/var/tmp/plexus-probe", "plexus-probe"}) {
         attempts.push_back({std::string("write ") + path, [path] { return creates(path); }});
     }
-    attempts.push_back({"make a folder", [] { return ::mkdir("/plexus-probe", 0700) == 0 && ::rmdir("/plexus-probe") == 0; }});
-    attempts.push_back({"make a link out", [] { return ::symlink("/etc/passwd", "/plexus-probe") == 0 && ::unlink("/plexus-probe") == 0; }});
+    attempts.push_back(
+        {"make a folder", [] { return ::mkdir("/plexus-probe", 0700) == 0 && ::rmdir("/plexus-probe") == 0; }});
+    attempts.push_back({"make a link out", [] {
+                            return ::symlink("/etc/passwd", "/plexus-probe") == 0 && ::unlink("/plexus-probe") == 0;
+                        }});
     attempts.push_back({"leave its root", [] { return !is_its_own_parent_folder(); }});
     attempts.push_back({"write into the model", [model = surroundings.model_descriptor] {
                             auto const path = fmt::format("/proc/self/fd/{}", model);
@@ -331,9 +363,8 @@ Attempts socket_attempts()
     attempts.push_back(unseen("accept", [] { return long{::accept(3, nullptr, nullptr)}; }));
     attempts.push_back(unseen("send descriptors", [] { return long{::sendmsg(3, nullptr, 0)}; }));
     attempts.push_back(unseen("receive descriptors", [] { return long{::recvmsg(3, nullptr, 0)}; }));
-    attempts.push_back(unseen("make a socket pair", [] {
-        return long{::socketpair(AF_UNIX, SOCK_STREAM, 0, nullptr)};
-    }));
+    attempts.push_back(
+        unseen("make a socket pair", [] { return long{::socketpair(AF_UNIX, SOCK_STREAM, 0, nullptr)}; }));
     return attempts;
 }
 

@@ -53,8 +53,8 @@ Result<Descriptor> mount_of_file(int descriptor)
 {
     struct stat open = {};
     struct stat found = {};
-    auto file = Descriptor(::open_tree(AT_FDCWD, path_of(descriptor).c_str(),
-                                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
+    auto file = Descriptor(
+        ::open_tree(AT_FDCWD, path_of(descriptor).c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
     if (file.get() < 0) {
         return system_refused("mount the model");
     }

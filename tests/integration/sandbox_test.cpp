@@ -29,10 +29,7 @@ struct Said {
 /// A file in the place of a model; no engine here gets as far as reading it.
 class ModelFile {
 public:
-    ModelFile()
-    {
-        ::close(::mkstemp(path_.data()));
-    }
+    ModelFile() { ::close(::mkstemp(path_.data())); }
     ~ModelFile() { std::filesystem::remove(path_); }
     std::string const& path() const { return path_; }
 
@@ -159,7 +156,9 @@ double computing_of_ended_engines()
 {
     auto used = rusage{};
     ::getrusage(RUSAGE_CHILDREN, &used);
-    auto const in_ms = [](timeval time) { return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3; };
+    auto const in_ms = [](timeval time) {
+        return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3;
+    };
     return in_ms(used.ru_utime) + in_ms(used.ru_stime);
 }
 
@@ -294,7 +293,8 @@ TEST_CASE("sandbox: sockets, a shell and tracing the daemon are kept away by sec
     for (auto const* attempt :
          {"make a IPv4 socket", "make a IPv6 socket", "make a Unix socket", "make a netlink socket", "connect", "bind",
           "fork", "execute a shell", "trace the daemon", "read the daemon's memory", "signal the daemon",
-          "set up io_uring", "call the kernel unfiltered", "control a device", "map new code", "make a user namespace"}) {
+          "set up io_uring", "call the kernel unfiltered", "control a device", "map new code",
+          "make a user namespace"}) {
         CAPTURE(attempt);
         CHECK(reason.contains(attempt));
     }
