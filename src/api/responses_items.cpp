@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 
 #include "api/base64.h"
+#include "base/text.h"
 
 namespace plexus::api {
 
@@ -12,6 +13,7 @@ namespace json = boost::json;
 
 namespace {
 
+constexpr auto not_utf8 = "\xff";
 constexpr auto known_items = std::array<std::string_view, 6>{"message",   "function_call",  "function_call_output",
                                                              "reasoning", "item_reference", "compaction"};
 constexpr auto roles = std::array<std::string_view, 4>{"user", "assistant", "system", "developer"};
@@ -114,7 +116,7 @@ Check check_item(json::object const& item)
     if (type == "item_reference" && text_of(item, "id").empty()) {
         return wrong_input("An item_reference must have an 'id'.");
     }
-    if (type == "compaction" && !from_base64(text_of(item, "encrypted_content"))) {
+    if (type == "compaction" && !is_utf8(from_base64(text_of(item, "encrypted_content")).value_or(not_utf8))) {
         return wrong_input("A compaction must have the 'encrypted_content' that it was given with.");
     }
     return std::nullopt;

@@ -394,6 +394,7 @@ TEST_CASE("responses: a wrong body is refused with the field at fault")
     refused(R"("input":[{"type":"function_call_output","output":"x"}])", "input");
     refused(R"("input":[{"type":"item_reference"}])", "input");
     refused(R"("input":[{"type":"compaction","encrypted_content":"!"}])", "input");
+    refused(R"("input":[{"type":"compaction","encrypted_content":"imae"}])", "input");  // no UTF-8
     refused(R"("input":"x","background":true)", "background");
     refused(R"("input":"x","conversation":"c")", "conversation");
     refused(R"("input":"x","prompt":{"id":"p"})", "prompt");
