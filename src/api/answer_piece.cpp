@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 
 #include "api/chat_answer.h"
@@ -13,12 +12,6 @@ namespace plexus::api {
 namespace json = boost::json;
 
 namespace {
-
-json::object const* object_of(json::object const& object, std::string_view name)
-{
-    auto const* value = find(object, name);
-    return value != nullptr && value->is_object() ? &value->get_object() : nullptr;
-}
 
 double number_of(json::object const& object, std::string_view name)
 {
@@ -52,7 +45,7 @@ void add_calls(AnswerPiece& piece, json::array const& deltas)
             continue;
         }
         call.id = text_of(delta.get_object(), "id");
-        if (auto const* function = object_of(delta.get_object(), "function")) {
+        if (auto const* function = object_in(delta.get_object(), "function")) {
             call.name = text_of(*function, "name");
             call.arguments = text_of(*function, "arguments");
         }
@@ -64,7 +57,7 @@ void read_choice(AnswerPiece& piece, json::object const& choice)
 {
     piece.text = text_of(choice, "text");  // legacy completions
     piece.finish_reason = text_of(choice, "finish_reason");
-    auto const* delta = object_of(choice, "delta");
+    auto const* delta = object_in(choice, "delta");
     if (delta == nullptr) {
         return;
     }
@@ -92,12 +85,11 @@ void read_plain(AnswerPiece& piece, json::object const& chunk)
 
 Result<AnswerPiece> parse_answer_piece(std::string_view text)
 {
-    auto code = boost::system::error_code{};
-    auto const value = json::parse(text, code);
-    if (code || !value.is_object()) {
-        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    auto const parsed = chunk_object(text);
+    if (!parsed) {
+        return std::unexpected(parsed.error());
     }
-    auto const& chunk = value.get_object();
+    auto const& chunk = *parsed;
     auto piece = AnswerPiece{};
     auto const* choices = find(chunk, "choices");
     if (choices == nullptr) {
@@ -105,13 +97,13 @@ Result<AnswerPiece> parse_answer_piece(std::string_view text)
     } else if (choices->is_array() && !choices->get_array().empty() && choices->get_array().front().is_object()) {
         read_choice(piece, choices->get_array().front().get_object());
     }
-    if (auto const* usage = object_of(chunk, "usage")) {
-        auto const* details = object_of(*usage, "prompt_tokens_details");
+    if (auto const* usage = object_in(chunk, "usage")) {
+        auto const* details = object_in(*usage, "prompt_tokens_details");
         piece.tokens = TokenCounts{.prompt = count_of(*usage, "prompt_tokens"),
                                    .cached = details != nullptr ? count_of(*details, "cached_tokens") : 0,
                                    .completion = count_of(*usage, "completion_tokens")};
     }
-    if (auto const* timings = object_of(chunk, "timings")) {
+    if (auto const* timings = object_in(chunk, "timings")) {
         piece.times = ComputingTimes{.prompt = milliseconds_of(*timings, "prompt_ms"),
                                      .completion = milliseconds_of(*timings, "predicted_ms")};
     }

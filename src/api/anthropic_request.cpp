@@ -225,12 +225,11 @@ std::string take_prefill(json::array& messages)
 
 std::expected<AnthropicRequest, Problem> parse_anthropic_request(std::string_view text, AnthropicUse use)
 {
-    auto parsed = parse_object(text);
+    auto parsed = parse_fields(text);
     if (!parsed) {
         return std::unexpected(std::move(parsed.error()));
     }
     auto& body = *parsed;
-    drop_nulls(body);
     auto request = AnthropicRequest{};
     auto translation = AnthropicMessages{};
     auto task = json::object{{"stream", true}, {"stream_options", json::object{{"include_usage", true}}}};

@@ -65,12 +65,6 @@ void add_usage(json::object& total, json::object const& usage)
     total["total_tokens"] = whole_number_of(total, "prompt_tokens").value_or(0) + completion;
 }
 
-json::object const* object_in(json::object const& object, std::string_view name)
-{
-    auto const* value = find(object, name);
-    return value != nullptr && value->is_object() ? &value->get_object() : nullptr;
-}
-
 struct Choice {
     json::object message;
     json::array calls;
@@ -140,6 +134,16 @@ struct Choice {
 
 }  // namespace
 
+Result<json::object> chunk_object(std::string_view chunk)
+{
+    auto code = boost::system::error_code{};
+    auto value = json::parse(chunk, code);
+    if (code || !value.is_object()) {
+        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    }
+    return std::move(value.get_object());
+}
+
 struct AnswerAssembler::State {
     json::object head;  // id, created, model, timings and whatever else a chunk carries beside the choices
     json::object usage;
@@ -170,13 +174,12 @@ Result<void> AnswerAssembler::add(std::string_view chunk)
     if (state.bytes > max_answer_bytes) {
         return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
     }
-    auto code = boost::system::error_code{};
-    auto const value = json::parse(chunk, code);
-    if (code || !value.is_object()) {
-        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    auto const object = chunk_object(chunk);
+    if (!object) {
+        return std::unexpected(object.error());
     }
-    state.add_head(value.get_object());
-    auto const* choices = find(value.get_object(), "choices");
+    state.add_head(*object);
+    auto const* choices = find(*object, "choices");
     if (choices != nullptr && choices->is_array()) {
         for (auto const& choice : choices->get_array()) {
             if (choice.is_object()) {
@@ -299,12 +302,11 @@ Result<std::string> ChunkWriter::write(std::string chunk)
     if (state.is_plain(chunk)) {
         return chunk;
     }
-    auto code = boost::system::error_code{};
-    auto value = json::parse(chunk, code);
-    if (code || !value.is_object()) {
-        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    auto parsed = chunk_object(chunk);
+    if (!parsed) {
+        return std::unexpected(parsed.error());
     }
-    auto& object = value.get_object();
+    auto& object = *parsed;
     if (state.has_choices) {
         state.id = state.id.is_null() && object.contains("id") ? object.at("id") : state.id;
         object["id"] = state.id;

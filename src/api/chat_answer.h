@@ -4,12 +4,17 @@
 #include <string>
 #include <string_view>
 
+#include <boost/json/object.hpp>
+
 #include "base/result.h"
 
 namespace plexus::api {
 
 inline constexpr std::size_t max_answer_bytes = 32 << 20;
 inline constexpr std::size_t max_tool_calls = 128;
+
+/// One chunk of an engine. Errors: `malformed` if it is no JSON object.
+Result<boost::json::object> chunk_object(std::string_view chunk);
 
 /// Puts the chunks of a streamed answer together to the one object that a client without `stream` gets.
 class AnswerAssembler {

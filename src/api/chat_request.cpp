@@ -16,13 +16,6 @@ namespace {
 constexpr auto most_of_engine = std::int64_t{std::numeric_limits<std::int32_t>::max()};
 
 constexpr auto number_rules = std::array{
-    NumberRule{"temperature", 0, 2, false},
-    NumberRule{"top_p", 0, 1, false},
-    NumberRule{"min_p", 0, 1, false},
-    NumberRule{"top_k", -1, unlimited, true},
-    NumberRule{"presence_penalty", -2, 2, false},
-    NumberRule{"frequency_penalty", -2, 2, false},
-    NumberRule{"repeat_penalty", 0, 10, false},
     NumberRule{"max_tokens", 1, unlimited, true},
     NumberRule{"n", 1, max_choices, true},
     NumberRule{"max_completion_tokens", 1, unlimited, true},
@@ -115,17 +108,10 @@ void settle_effort(json::object& body)
 
 Check check_simple_fields(json::object const& body)
 {
-    for (auto const& rule : number_rules) {
-        if (auto problem = check_number(body, rule)) {
-            return problem;
-        }
-    }
-    for (auto const name : flags) {
-        if (auto problem = check_flag(body, name)) {
-            return problem;
-        }
-    }
-    auto problem = check_text(body, "user");
+    auto problem = check_numbers(body, sampling_rules);
+    problem = problem ? problem : check_numbers(body, number_rules);
+    problem = problem ? problem : check_flags(body, flags);
+    problem = problem ? problem : check_text(body, "user");
     problem = problem ? problem : check_word(body, "reasoning_effort", efforts);
     problem = problem ? problem : check_word(body, "service_tier", tiers);
     problem = problem ? problem : check_word(body, "verbosity", verbosities);

@@ -1,15 +1,28 @@
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "api/chat_messages.h"
 #include "api/chat_tools.h"
+#include "api/json_fields.h"
 
 namespace plexus::api {
 
 inline constexpr std::size_t max_stops = 16;
 inline constexpr std::size_t max_choices = 8;
 inline constexpr std::size_t max_biased_tokens = 1024;
+
+/// How the next token is chosen, in the ranges of all of OpenAI's routes that know these fields.
+inline constexpr auto sampling_rules = std::array{
+    NumberRule{"temperature", 0, 2, false},
+    NumberRule{"top_p", 0, 1, false},
+    NumberRule{"min_p", 0, 1, false},
+    NumberRule{"top_k", -1, unlimited, true},
+    NumberRule{"presence_penalty", -2, 2, false},
+    NumberRule{"frequency_penalty", -2, 2, false},
+    NumberRule{"repeat_penalty", 0, 10, false},
+};
 
 /// A chat completion request that has been checked at the edge.
 struct ChatRequest {

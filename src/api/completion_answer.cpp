@@ -1,6 +1,5 @@
 #include "api/completion_answer.h"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "api/chat_answer.h"
@@ -183,12 +182,11 @@ Result<std::string> CompletionAnswer::add(std::string_view chunk)
     if (state.bytes > max_answer_bytes) {
         return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
     }
-    auto code = boost::system::error_code{};
-    auto const value = json::parse(chunk, code);
-    if (code || !value.is_object()) {
-        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    auto const parsed = chunk_object(chunk);
+    if (!parsed) {
+        return std::unexpected(parsed.error());
     }
-    auto const& object = value.get_object();
+    auto const& object = *parsed;
     auto const piece = object.contains("choices") ? piece_of_completion(object) : piece_of_infill(object);
     state.count(piece);
 

@@ -14,17 +14,8 @@ namespace json = boost::json;
 namespace {
 
 constexpr auto number_rules = std::array{
-    NumberRule{"temperature", 0, 2, false},
-    NumberRule{"top_p", 0, 1, false},
-    NumberRule{"min_p", 0, 1, false},
-    NumberRule{"top_k", -1, unlimited, true},
-    NumberRule{"presence_penalty", -2, 2, false},
-    NumberRule{"frequency_penalty", -2, 2, false},
-    NumberRule{"repeat_penalty", 0, 10, false},
-    NumberRule{"max_tokens", 0, unlimited, true},
-    NumberRule{"n", 1, max_completions, true},
-    NumberRule{"best_of", 1, max_completions, true},
-    NumberRule{"logprobs", 0, 20, true},
+    NumberRule{"max_tokens", 0, unlimited, true},    NumberRule{"n", 1, max_completions, true},
+    NumberRule{"best_of", 1, max_completions, true}, NumberRule{"logprobs", 0, 20, true},
     NumberRule{"seed", -unlimited, unlimited, true},
 };
 
@@ -68,12 +59,9 @@ std::expected<json::array, Problem> prompts_of(json::object const& body)
 
 Check check_fields(json::object const& body)
 {
-    for (auto const& rule : number_rules) {
-        if (auto problem = check_number(body, rule)) {
-            return problem;
-        }
-    }
-    auto problem = check_flag(body, "stream");
+    auto problem = check_numbers(body, sampling_rules);
+    problem = problem ? problem : check_numbers(body, number_rules);
+    problem = problem ? problem : check_flag(body, "stream");
     problem = problem ? problem : check_flag(body, "echo");
     problem = problem ? problem : check_text(body, "suffix");
     problem = problem ? problem : check_text(body, "user");
@@ -162,11 +150,10 @@ Check add_tasks(CompletionRequest& request, json::object const& body, json::arra
 
 std::expected<CompletionRequest, Problem> parse_completion_request(std::string_view text)
 {
-    auto body = parse_object(text);
+    auto body = parse_fields(text);
     if (!body) {
         return std::unexpected(std::move(body.error()));
     }
-    drop_nulls(*body);
     auto request = CompletionRequest{};
     auto problem = check_model(*body);
     problem = problem ? problem : check_fields(*body);

@@ -16,16 +16,6 @@ constexpr auto default_invite_lifetime = std::chrono::minutes(5);
 constexpr auto longest_invite_lifetime = std::chrono::hours(24);
 constexpr auto join_patience = std::chrono::seconds(30);
 
-template <typename View>
-std::string list_text(std::string_view name, std::vector<View> const& views)
-{
-    auto items = json::array{};
-    for (auto const& view : views) {
-        items.emplace_back(to_json(view));
-    }
-    return json::serialize(json::object{{name, std::move(items)}});
-}
-
 std::expected<Duration, Problem> lifetime_of(json::object const& body)
 {
     auto const* value = body.if_contains("ttl_seconds");
@@ -71,7 +61,7 @@ Task<int> show_status(RouteContext context)
 Task<int> show_checks(RouteContext context)
 {
     auto const checks = co_await context.services.control.checks();
-    co_return co_await answer_json(context.exchange, 200, list_text("checks", checks));
+    co_return co_await answer_json(context.exchange, 200, json::serialize(list_json("checks", checks)));
 }
 
 Task<int> shut_down(RouteContext context)
@@ -83,7 +73,8 @@ Task<int> shut_down(RouteContext context)
 
 Task<int> list_devices(RouteContext context)
 {
-    co_return co_await answer_json(context.exchange, 200, list_text("devices", context.services.mesh.devices()));
+    co_return co_await answer_json(context.exchange, 200,
+                                   json::serialize(list_json("devices", context.services.mesh.devices())));
 }
 
 Task<int> list_invites(RouteContext context)
@@ -146,7 +137,8 @@ Task<int> join_mesh(RouteContext context)
 
 Task<int> list_models(RouteContext context)
 {
-    co_return co_await answer_json(context.exchange, 200, list_text("models", context.services.models.list()));
+    co_return co_await answer_json(context.exchange, 200,
+                                   json::serialize(list_json("models", context.services.models.list())));
 }
 
 Task<int> import_model(RouteContext context)

@@ -1,18 +1,17 @@
 #pragma once
 
+#include "api/chat_answer.h"
 #include "api/dialect.h"
 
 namespace plexus::api {
-
-inline constexpr std::size_t max_document_bytes = 32 << 20;
 
 /// Of answers that are one document: collects its parts.
 class DocumentDialect : public Dialect {
 public:
     Result<std::string> chunk(std::string chunk) override
     {
-        if (document_.size() + chunk.size() > max_document_bytes) {
-            return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_document_bytes);
+        if (document_.size() + chunk.size() > max_answer_bytes) {
+            return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
         }
         document_ += chunk;
         return std::string{};

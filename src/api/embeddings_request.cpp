@@ -66,11 +66,10 @@ void add_tasks(EmbeddingsRequest& request, json::array const& inputs)
 
 std::expected<EmbeddingsRequest, Problem> parse_embeddings_request(std::string_view text)
 {
-    auto body = parse_object(text);
+    auto body = parse_fields(text);
     if (!body) {
         return std::unexpected(std::move(body.error()));
     }
-    drop_nulls(*body);
     auto problem = check_model(*body);
     problem = problem ? problem : check_word(*body, "encoding_format", formats);
     problem = problem ? problem : check_number(*body, {"dimensions", 1, most_dimensions, true});

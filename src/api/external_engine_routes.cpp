@@ -23,11 +23,7 @@ Task<int> answer_engine(Exchange& exchange, Result<ExternalEngineView> engine)
 
 Task<int> list_external_engines(RouteContext context)
 {
-    auto engines = json::array{};
-    for (auto const& engine : context.services.models.external_engines()) {
-        engines.push_back(to_json(engine));
-    }
-    auto const document = json::object{{"engines", std::move(engines)}};
+    auto const document = list_json("engines", context.services.models.external_engines());
     co_return co_await answer_json(context.exchange, 200, json::serialize(document));
 }
 

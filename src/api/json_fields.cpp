@@ -61,6 +61,36 @@ Check check_text(json::object const& body, std::string_view name)
     return value == nullptr || value->is_string() ? Check() : wrong_type(name, "a string");
 }
 
+namespace {
+
+template <typename Item, typename Checker>
+Check first_wrong(json::object const& body, std::span<Item const> items, Checker check)
+{
+    for (auto const& item : items) {
+        if (auto problem = check(body, item)) {
+            return problem;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Check check_numbers(json::object const& body, std::span<NumberRule const> rules)
+{
+    return first_wrong(body, rules, check_number);
+}
+
+Check check_flags(json::object const& body, std::span<std::string_view const> names)
+{
+    return first_wrong(body, names, check_flag);
+}
+
+Check check_texts(json::object const& body, std::span<std::string_view const> names)
+{
+    return first_wrong(body, names, check_text);
+}
+
 Check check_word(json::object const& body, std::string_view name, std::span<std::string_view const> words)
 {
     auto const* value = body.if_contains(name);
@@ -114,6 +144,15 @@ void drop_nulls(json::object& body)
     }
 }
 
+std::expected<json::object, Problem> parse_fields(std::string_view text)
+{
+    auto body = parse_object(text);
+    if (body) {
+        drop_nulls(*body);
+    }
+    return body;
+}
+
 Problem wrong_type(std::string_view param, std::string_view expected)
 {
     return invalid_request(std::string(param), fmt::format("'{}' must be {}.", param, expected), "invalid_type");
@@ -123,6 +162,12 @@ json::value const* find(json::object const& object, std::string_view name)
 {
     auto const* value = object.if_contains(name);
     return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+json::object const* object_in(json::object const& object, std::string_view name)
+{
+    auto const* value = find(object, name);
+    return value != nullptr && value->is_object() ? &value->get_object() : nullptr;
 }
 
 std::string_view text_of(json::object const& object, std::string_view name)

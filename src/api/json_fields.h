@@ -24,6 +24,9 @@ std::expected<boost::json::object, Problem> parse_object(std::string_view text);
 /// Removes the fields that are null, which mean the same as absent ones.
 void drop_nulls(boost::json::object& body);
 
+/// parse_object without the fields that are null.
+std::expected<boost::json::object, Problem> parse_fields(std::string_view text);
+
 /// "'PARAM' must be EXPECTED."
 Problem wrong_type(std::string_view param, std::string_view expected);
 
@@ -38,6 +41,10 @@ struct NumberRule {
 Check check_number(boost::json::object const& body, NumberRule const& rule);
 Check check_flag(boost::json::object const& body, std::string_view name);
 Check check_text(boost::json::object const& body, std::string_view name);
+/// The first of these fields that is wrong.
+Check check_numbers(boost::json::object const& body, std::span<NumberRule const> rules);
+Check check_flags(boost::json::object const& body, std::span<std::string_view const> names);
+Check check_texts(boost::json::object const& body, std::span<std::string_view const> names);
 /// The field may be absent, else it is one of `words`.
 Check check_word(boost::json::object const& body, std::string_view name, std::span<std::string_view const> words);
 /// `model` must be there, a string of 1 to max_model_name_bytes.
@@ -45,6 +52,8 @@ Check check_model(boost::json::object const& body);
 
 /// The field, or null if it is absent or null.
 boost::json::value const* find(boost::json::object const& object, std::string_view name);
+/// The object of that name, or null if there is none.
+boost::json::object const* object_in(boost::json::object const& object, std::string_view name);
 /// The string of that name, empty if there is none.
 std::string_view text_of(boost::json::object const& object, std::string_view name);
 /// The whole number of that name, nothing if there is none.

@@ -102,8 +102,6 @@ private:
     Task<int> call_tool();
     Task<int> ask(json::object const& arguments);
     Task<int> listen();
-    json::object models() const;
-    json::object devices() const;
     json::object server_info() const;
 
     RouteContext& context_;
@@ -155,24 +153,6 @@ Task<int> McpCall::list_tools()
     co_return co_await answer(std::move(result));
 }
 
-json::object McpCall::models() const
-{
-    auto list = json::array{};
-    for (auto const& model : context_.services.models.list()) {
-        list.emplace_back(to_json(model));
-    }
-    return {{"models", std::move(list)}};
-}
-
-json::object McpCall::devices() const
-{
-    auto list = json::array{};
-    for (auto const& device : context_.services.mesh.devices()) {
-        list.emplace_back(to_json(device));
-    }
-    return {{"devices", std::move(list)}};
-}
-
 Task<int> McpCall::call_tool()
 {
     auto const* given = find(request_.params, "arguments");
@@ -187,7 +167,9 @@ Task<int> McpCall::call_tool()
     if (name != "models.list" && name != "mesh.devices") {
         co_return co_await fail(200, McpError::invalid_params, fmt::format("There is no tool '{}'.", name));
     }
-    auto data = name == "models.list" ? models() : devices();
+    auto const& services = context_.services;
+    auto data = name == "models.list" ? list_json("models", services.models.list())
+                                      : list_json("devices", services.mesh.devices());
     auto text = json::serialize(data);
     co_return co_await answer(mcp_tool_result(std::move(text), std::move(data)));
 }

@@ -52,15 +52,10 @@ json::array mcp_tools()
 
 std::expected<McpQuestion, std::string> read_mcp_question(json::object const& arguments)
 {
-    for (auto const name : question_texts) {
-        if (auto const problem = check_text(arguments, name)) {
-            return std::unexpected(problem->text);
-        }
-    }
-    for (auto const& rule : question_numbers) {
-        if (auto const problem = check_number(arguments, rule)) {
-            return std::unexpected(problem->text);
-        }
+    auto problem = check_texts(arguments, question_texts);
+    problem = problem ? problem : check_numbers(arguments, question_numbers);
+    if (problem) {
+        return std::unexpected(problem->text);
     }
     if (text_of(arguments, "prompt").empty()) {
         return std::unexpected("'prompt' is missing.");

@@ -104,11 +104,7 @@ Task<int> show_model(RouteContext context)
 
 Task<int> list_suggestions(RouteContext context)
 {
-    auto items = json::array{};
-    for (auto const& suggestion : context.services.models.suggestions()) {
-        items.emplace_back(to_json(suggestion));
-    }
-    auto body = json::serialize(json::object{{"suggestions", std::move(items)}});
+    auto body = json::serialize(list_json("suggestions", context.services.models.suggestions()));
     co_return co_await answer_json(context.exchange, 200, std::move(body));
 }
 
@@ -151,12 +147,7 @@ Task<int> list_foreign_models(RouteContext context)
     if (!found) {
         co_return co_await answer_problem(context.exchange, problem_from(found.error()));
     }
-    auto items = json::array{};
-    for (auto const& model : *found) {
-        items.emplace_back(to_json(model));
-    }
-    auto text = json::serialize(json::object{{"models", std::move(items)}});
-    co_return co_await answer_json(context.exchange, 200, std::move(text));
+    co_return co_await answer_json(context.exchange, 200, json::serialize(list_json("models", *found)));
 }
 
 }  // namespace plexus::api

@@ -226,11 +226,10 @@ Check take_messages(json::object const& body, OllamaRequest& request)
 
 std::expected<json::object, Problem> parse_body(std::string_view text)
 {
-    auto body = parse_object(text);
+    auto body = parse_fields(text);
     if (!body) {
         return body;
     }
-    drop_nulls(*body);
     if (auto const* name = find(*body, "name"); name != nullptr && !body->contains("model")) {
         auto copy = *name;
         (*body)["model"] = std::move(copy);

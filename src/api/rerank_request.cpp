@@ -82,11 +82,10 @@ std::optional<std::vector<Rank>> ranks_from(json::object const& document, std::s
 
 std::expected<RerankRequest, Problem> parse_rerank_request(std::string_view text)
 {
-    auto body = parse_object(text);
+    auto body = parse_fields(text);
     if (!body) {
         return std::unexpected(std::move(body.error()));
     }
-    drop_nulls(*body);
     auto request = RerankRequest{};
     auto problem = check_fields(*body);
     problem = problem ? problem : take_documents(*body, request);

@@ -1,6 +1,5 @@
 #include "api/responses_answer.h"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "api/chat_answer.h"
@@ -233,12 +232,11 @@ Result<std::string> ResponseWriter::add(std::string_view chunk)
         return fail(ErrorKind::too_large, "the answer is larger than {} bytes or {} items", max_answer_bytes,
                     max_output_items);
     }
-    auto code = boost::system::error_code{};
-    auto const value = json::parse(chunk, code);
-    if (code || !value.is_object()) {
-        return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
+    auto const parsed = chunk_object(chunk);
+    if (!parsed) {
+        return std::unexpected(parsed.error());
     }
-    auto const& object = value.get_object();
+    auto const& object = *parsed;
     if (auto const* usage = find(object, "usage"); usage != nullptr && usage->is_object()) {
         state.response["usage"] = usage_from(usage->get_object());
     }

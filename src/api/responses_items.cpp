@@ -13,7 +13,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr auto not_utf8 = "\xff";
 constexpr auto known_items = std::array<std::string_view, 6>{"message",   "function_call",  "function_call_output",
                                                              "reasoning", "item_reference", "compaction"};
 constexpr auto roles = std::array<std::string_view, 4>{"user", "assistant", "system", "developer"};
@@ -101,6 +100,13 @@ std::expected<json::value, Problem> chat_content_from(json::object const& item)
     return parts;
 }
 
+/// What a compaction stands for; nothing if it is none of ours.
+std::optional<std::string> summary_of(json::object const& compaction)
+{
+    auto summary = from_base64(text_of(compaction, "encrypted_content"));
+    return summary && is_utf8(*summary) ? summary : std::nullopt;
+}
+
 Check check_item(json::object const& item)
 {
     auto const type = text_of(item, "type");
@@ -116,7 +122,7 @@ Check check_item(json::object const& item)
     if (type == "item_reference" && text_of(item, "id").empty()) {
         return wrong_input("An item_reference must have an 'id'.");
     }
-    if (type == "compaction" && !is_utf8(from_base64(text_of(item, "encrypted_content")).value_or(not_utf8))) {
+    if (type == "compaction" && !summary_of(item)) {
         return wrong_input("A compaction must have the 'encrypted_content' that it was given with.");
     }
     return std::nullopt;
@@ -143,7 +149,7 @@ public:
             auto const text = joined_text(item, "content");
             reasoning_ += text.empty() ? joined_text(item, "summary") : text;
         } else if (type == "compaction") {
-            auto const summary = from_base64(text_of(item, "encrypted_content")).value_or("");
+            auto const summary = summary_of(item).value_or("");
             messages_.emplace_back(
                 json::object{{"role", "user"}, {"content", "What was said before, in short:\n" + summary}});
         }

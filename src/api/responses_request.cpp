@@ -30,27 +30,18 @@ constexpr auto same_in_chat = std::array<std::string_view, 7>{
 
 Check check_fields(json::object const& body)
 {
-    for (auto const& rule : number_rules) {
-        if (auto problem = check_number(body, rule)) {
-            return problem;
-        }
-    }
-    for (auto const name : flags) {
-        if (auto problem = check_flag(body, name)) {
-            return problem;
-        }
-    }
-    for (auto const name : texts) {
-        if (auto problem = check_text(body, name)) {
-            return problem;
-        }
+    auto problem = check_numbers(body, number_rules);
+    problem = problem ? problem : check_flags(body, flags);
+    problem = problem ? problem : check_texts(body, texts);
+    if (problem) {
+        return problem;
     }
     for (auto const name : {"text", "reasoning", "metadata"}) {
         if (auto const* value = body.if_contains(name); value != nullptr && !value->is_object()) {
             return wrong_type(name, "an object");
         }
     }
-    auto problem = check_word(body, "truncation", truncations);
+    problem = check_word(body, "truncation", truncations);
     return problem ? problem : check_word(body, "service_tier", tiers);
 }
 
@@ -241,11 +232,10 @@ Problem in_own_words(Problem problem)
 
 std::expected<ResponsesRequest, Problem> parse_responses_request(std::string_view text)
 {
-    auto body = parse_object(text);
+    auto body = parse_fields(text);
     if (!body) {
         return std::unexpected(std::move(body.error()));
     }
-    drop_nulls(*body);
     auto request = ResponsesRequest{};
     auto problem = check_model(*body);
     problem = problem ? problem : check_fields(*body);

@@ -140,13 +140,10 @@ json::object to_json(EngineView const& engine)
 
 json::object to_json(EnginesView const& engines)
 {
-    auto list = json::array{};
-    for (auto const& engine : engines.engines) {
-        list.emplace_back(to_json(engine));
-    }
-    return {{"engines", std::move(list)},
-            {"memory_bytes", engines.memory_bytes},
-            {"promised_bytes", engines.promised_bytes}};
+    auto object = list_json("engines", engines.engines);
+    object["memory_bytes"] = engines.memory_bytes;
+    object["promised_bytes"] = engines.promised_bytes;
+    return object;
 }
 
 json::object to_json(ExternalEngineView const& engine)

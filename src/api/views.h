@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
 #include "api/services.h"
@@ -22,6 +23,17 @@ boost::json::object to_json(JoinView const& join);
 boost::json::object to_json(SandboxView const& sandbox);
 boost::json::object to_json(StatusView const& status);
 boost::json::object to_json(CheckView const& check);
+
+/// {"NAME":[...]} of views that have a to_json.
+template <typename View>
+boost::json::object list_json(std::string_view name, std::vector<View> const& views)
+{
+    auto items = boost::json::array{};
+    for (auto const& view : views) {
+        items.emplace_back(to_json(view));
+    }
+    return {{name, std::move(items)}};
+}
 
 /// The model as GET /v1/models lists it.
 boost::json::object to_openai_json(ModelView const& model);
