@@ -2,17 +2,21 @@
 
 #include <optional>
 
-#include "base/checked.h"
-#include "multiformats/protobuf.h"
+#include "multiformats/protobuf_fields.h"
 
 namespace plexus::blobs {
 
 namespace {
 
 using crypto::Digest32;
+using multiformats::bytes_of;
+using multiformats::decode_message;
 using multiformats::for_each_field;
 using multiformats::ProtobufField;
 using multiformats::ProtobufWriter;
+using multiformats::take_alternative;
+using multiformats::take_number;
+using multiformats::take_plain_text;
 
 constexpr std::size_t max_kind_bytes = 64;
 
@@ -32,17 +36,6 @@ namespace failed_field {
 enum : std::uint32_t { kind = 1, text };
 }
 
-Result<ByteView> bytes_of(ProtobufField const& field, std::size_t limit)
-{
-    if (field.type != ProtobufField::Type::bytes) {
-        return fail(ErrorKind::malformed, "a field of a blob message has the wrong type");
-    }
-    if (field.bytes.size() > limit) {
-        return fail(ErrorKind::too_large, "a field of a blob message has {} bytes", field.bytes.size());
-    }
-    return field.bytes;
-}
-
 template <typename Target>
 Result<void> take_digest(ProtobufField const& field, Target& target)
 {
@@ -51,28 +44,6 @@ Result<void> take_digest(ProtobufField const& field, Target& target)
         return std::unexpected(digest.error());
     }
     target = *digest;
-    return {};
-}
-
-Result<void> take_number(ProtobufField const& field, std::uint32_t& target)
-{
-    auto const number = checked_cast<std::uint32_t>(field.value);
-    if (field.type != ProtobufField::Type::varint || !number) {
-        return fail(ErrorKind::malformed, "a number of a blob message does not fit");
-    }
-    target = *number;
-    return {};
-}
-
-/// Printable ASCII only: it stands in logs and terminals.
-Result<void> take_plain_text(ProtobufField const& field, std::size_t limit, std::string& target)
-{
-    auto const bytes = bytes_of(field, limit);
-    if (!bytes) {
-        return std::unexpected(bytes.error());
-    }
-    target = as_text(*bytes);
-    std::erase_if(target, [](char character) { return character < ' ' || character > '~'; });
     return {};
 }
 
@@ -121,30 +92,7 @@ Result<void> merge(Failed& failed, ProtobufField const& field)
     return taken;
 }
 
-template <typename T>
-Result<T> decode_as(ByteView message)
-{
-    auto value = T{};
-    auto merged = for_each_field(message, [&](ProtobufField const& field) { return merge(value, field); });
-    if (!merged) {
-        return std::unexpected(merged.error());
-    }
-    return value;
-}
-
-template <typename T>
-Result<void> take_answer(ByteView inner, std::optional<Answer>& answer)
-{
-    if (answer) {
-        return fail(ErrorKind::malformed, "an answer says two things at once");
-    }
-    auto decoded = decode_as<T>(inner);
-    if (!decoded) {
-        return std::unexpected(decoded.error());
-    }
-    answer = std::move(*decoded);
-    return {};
-}
+constexpr auto merging = [](auto& message, ProtobufField const& field) { return merge(message, field); };
 
 Result<void> merge_answer(std::optional<Answer>& answer, ProtobufField const& field)
 {
@@ -156,9 +104,9 @@ Result<void> merge_answer(std::optional<Answer>& answer, ProtobufField const& fi
         return std::unexpected(inner.error());
     }
     switch (field.number) {
-    case answer_field::offer: return take_answer<Offer>(*inner, answer);
-    case answer_field::piece: return take_answer<PieceHeader>(*inner, answer);
-    default: return take_answer<Failed>(*inner, answer);
+    case answer_field::offer: return take_alternative<Offer>(*inner, answer, merging);
+    case answer_field::piece: return take_alternative<PieceHeader>(*inner, answer, merging);
+    default: return take_alternative<Failed>(*inner, answer, merging);
     }
 }
 
@@ -222,7 +170,7 @@ Result<Opening> decode_opening(ByteView message)
     if (auto const fits = check_size(message, max_ask_bytes); !fits) {
         return std::unexpected(fits.error());
     }
-    return decode_as<Opening>(message);
+    return decode_message<Opening>(message, merging);
 }
 
 Result<PieceRequest> decode_request(ByteView message)
@@ -230,7 +178,7 @@ Result<PieceRequest> decode_request(ByteView message)
     if (auto const fits = check_size(message, max_ask_bytes); !fits) {
         return std::unexpected(fits.error());
     }
-    return decode_as<PieceRequest>(message);
+    return decode_message<PieceRequest>(message, merging);
 }
 
 Result<Answer> decode_answer(ByteView message)

@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "base/checked.h"
-#include "multiformats/protobuf.h"
+#include "multiformats/protobuf_fields.h"
 
 namespace plexus::catalog {
 
@@ -12,6 +11,7 @@ namespace {
 using multiformats::for_each_field;
 using multiformats::ProtobufField;
 using multiformats::ProtobufWriter;
+using multiformats::take_number;
 
 constexpr double thousandths = 1000;
 constexpr std::uint64_t most_thousandths = 1'000'000'000'000;  // a thousand million tokens a second
@@ -60,17 +60,6 @@ Result<void> take_text(ProtobufField const& field, std::string& target)
         return fail(ErrorKind::malformed, "a text of a catalog entry is too long or not plain");
     }
     target = text;
-    return {};
-}
-
-template <typename T>
-Result<void> take_number(ProtobufField const& field, T& target)
-{
-    auto const number = checked_cast<T>(field.value);
-    if (field.type != ProtobufField::Type::varint || !number) {
-        return fail(ErrorKind::malformed, "a number of a catalog entry does not fit");
-    }
-    target = *number;
     return {};
 }
 

@@ -2,16 +2,21 @@
 
 #include <cmath>
 
-#include "base/checked.h"
-#include "multiformats/protobuf.h"
+#include "multiformats/protobuf_fields.h"
 
 namespace plexus::scheduling {
 
 namespace {
 
+using multiformats::bytes_of;
+using multiformats::decode_message;
 using multiformats::for_each_field;
 using multiformats::ProtobufField;
 using multiformats::ProtobufWriter;
+using multiformats::take_alternative;
+using multiformats::take_number;
+using multiformats::take_plain_text;
+using multiformats::take_text;
 
 constexpr double thousandths = 1000;
 constexpr double most_per_second = 1e9;
@@ -34,46 +39,6 @@ enum : std::uint32_t { prompt_tokens = 1, completion_tokens, prefill_thousandths
 }
 namespace failed_field {
 enum : std::uint32_t { kind = 1, text };
-}
-
-Result<ByteView> bytes_of(ProtobufField const& field, std::size_t limit)
-{
-    if (field.type != ProtobufField::Type::bytes) {
-        return fail(ErrorKind::malformed, "a field of a task message has the wrong type");
-    }
-    if (field.bytes.size() > limit) {
-        return fail(ErrorKind::too_large, "a field of a task message has {} bytes", field.bytes.size());
-    }
-    return field.bytes;
-}
-
-Result<void> take_text(ProtobufField const& field, std::size_t limit, std::string& target)
-{
-    auto const bytes = bytes_of(field, limit);
-    if (!bytes) {
-        return std::unexpected(bytes.error());
-    }
-    target = as_text(*bytes);
-    return {};
-}
-
-/// Printable ASCII only: it stands in logs and terminals.
-Result<void> take_plain_text(ProtobufField const& field, std::size_t limit, std::string& target)
-{
-    auto taken = take_text(field, limit, target);
-    std::erase_if(target, [](char character) { return character < ' ' || character > '~'; });
-    return taken;
-}
-
-template <typename T>
-Result<void> take_number(ProtobufField const& field, T& target)
-{
-    auto const number = checked_cast<T>(field.value);
-    if (field.type != ProtobufField::Type::varint || !number) {
-        return fail(ErrorKind::malformed, "a number of a task message does not fit");
-    }
-    target = *number;
-    return {};
 }
 
 Result<void> take_rate(ProtobufField const& field, double& target)
@@ -180,30 +145,7 @@ Result<void> merge(Failed& failed, ProtobufField const& field)
     return taken;
 }
 
-template <typename T>
-Result<T> decode_as(ByteView message)
-{
-    auto value = T{};
-    auto merged = for_each_field(message, [&](ProtobufField const& field) { return merge(value, field); });
-    if (!merged) {
-        return std::unexpected(merged.error());
-    }
-    return value;
-}
-
-template <typename T>
-Result<void> take_reply(ByteView inner, std::optional<Reply>& reply)
-{
-    if (reply) {
-        return fail(ErrorKind::malformed, "a reply says two things at once");
-    }
-    auto decoded = decode_as<T>(inner);
-    if (!decoded) {
-        return std::unexpected(decoded.error());
-    }
-    reply = std::move(*decoded);
-    return {};
-}
+constexpr auto merging = [](auto& message, ProtobufField const& field) { return merge(message, field); };
 
 Result<void> merge_reply(std::optional<Reply>& reply, ProtobufField const& field)
 {
@@ -215,11 +157,11 @@ Result<void> merge_reply(std::optional<Reply>& reply, ProtobufField const& field
         return std::unexpected(inner.error());
     }
     switch (field.number) {
-    case reply_field::accepted: return take_reply<Accepted>(*inner, reply);
-    case reply_field::progress: return take_reply<Progress>(*inner, reply);
-    case reply_field::chunk: return take_reply<Chunk>(*inner, reply);
-    case reply_field::done: return take_reply<Done>(*inner, reply);
-    default: return take_reply<Failed>(*inner, reply);
+    case reply_field::accepted: return take_alternative<Accepted>(*inner, reply, merging);
+    case reply_field::progress: return take_alternative<Progress>(*inner, reply, merging);
+    case reply_field::chunk: return take_alternative<Chunk>(*inner, reply, merging);
+    case reply_field::done: return take_alternative<Done>(*inner, reply, merging);
+    default: return take_alternative<Failed>(*inner, reply, merging);
     }
 }
 
@@ -307,7 +249,7 @@ Result<Start> decode_start(ByteView message)
     if (message.size() > max_start_bytes) {
         return fail(ErrorKind::too_large, "a task of {} bytes", message.size());
     }
-    return decode_as<Start>(message);
+    return decode_message<Start>(message, merging);
 }
 
 Result<Reply> ReplyReader::take(ByteView message)
