@@ -26,16 +26,7 @@ Task<Outcome<std::string>> choose_model(Context& context, std::string named)
     if (!answer) {
         co_return std::unexpected(answer.error());
     }
-    json::value const* best = nullptr;
-    auto best_score = -1;
-    for (auto const& model : answer->at("models").as_array()) {
-        auto const score = (model.at("chat").as_bool() ? 4 : 0) + (model.at("loaded_on").as_array().empty() ? 0 : 2) +
-                           (model.at("local").as_bool() ? 1 : 0);
-        if (score > best_score) {
-            best = &model;
-            best_score = score;
-        }
-    }
+    auto const* best = preferred_model(answer->at("models").as_array());
     if (best == nullptr) {
         co_return failed(ExitCode::no_device, "no_model", "There is no model to answer.",
                          "no device of this mesh holds one", "plexus model import FILE.gguf");

@@ -110,6 +110,10 @@ Task<Outcome<>> verify_model(Context& context, std::string name);
 Task<Outcome<>> doctor(Context& context);
 Task<Outcome<>> show_version(Context& context);
 
+/// Of the models of the API the one to use when none is named: a chat model, in memory before not, here before elsewhere;
+/// null if there is none.
+boost::json::value const* preferred_model(boost::json::array const& models);
+
 void print_models(Terminal& terminal, boost::json::array const& models);
 
 /// What the log of a daemon that could not start ends with.

@@ -89,22 +89,19 @@ Outcome<Connection> connection_from(Context& context, json::value const& status,
                                  .token = {},
                                  .model = wanted,
                                  .models = {}};
-    auto best = 0;
-    for (auto const& model : models.at("models").as_array()) {
-        if (!model.at("chat").as_bool()) {
-            continue;
-        }
-        auto const id = std::string(model.at("id").as_string());
-        connection.models.push_back({id, model.at("context_length").to_number<std::uint64_t>()});
-        auto const rank = 1 + (model.at("local").as_bool() ? 1 : 0) +
-                          (model.at("loaded_on").as_array().empty() ? 0 : 2);
-        if (wanted.empty() && rank > std::exchange(best, std::max(best, rank))) {
-            connection.model = id;
+    auto const& all = models.at("models").as_array();
+    for (auto const& model : all) {
+        if (model.at("chat").as_bool()) {
+            auto const id = std::string(model.at("id").as_string());
+            connection.models.push_back({id, model.at("context_length").to_number<std::uint64_t>()});
         }
     }
     if (connection.models.empty()) {
         return failed(ExitCode::not_found, "not_found", "No device has a chat model yet.", "",
                       "plexus model import FILE.gguf");
+    }
+    if (wanted.empty()) {
+        connection.model = preferred_model(all)->at("id").as_string();
     }
     if (std::ranges::find(connection.models, connection.model, &ConnectedModel::id) == connection.models.end()) {
         return failed(ExitCode::not_found, "model_not_found", fmt::format("There is no chat model '{}'.", wanted), "",

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "commands.h"
 
 // Starting and ending the daemon. The only part of the command line that touches processes.
@@ -97,12 +98,11 @@ std::optional<Failure> failure_at_end(std::string_view text)
     auto const labels = std::array{std::pair{"error: ", &failure.what}, std::pair{"  why: ", &failure.why},
                                    std::pair{" next: ", &failure.next}};
     for (auto const& [label, value] : labels) {
-        auto const line = rest.substr(0, rest.find('\n'));
+        auto const line = take_line(rest);
         if (!line.starts_with(label)) {
             return std::nullopt;
         }
         *value = line.substr(std::string_view(label).size());
-        rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     }
     return rest.empty() ? std::optional(std::move(failure)) : std::nullopt;
 }

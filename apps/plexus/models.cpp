@@ -22,6 +22,21 @@ bool confirmed(Context& context, std::string const& name)
 
 }  // namespace
 
+json::value const* preferred_model(json::array const& models)
+{
+    json::value const* best = nullptr;
+    auto best_score = -1;
+    for (auto const& model : models) {
+        auto const score = (model.at("chat").as_bool() ? 4 : 0) + (model.at("loaded_on").as_array().empty() ? 0 : 2) +
+                           (model.at("local").as_bool() ? 1 : 0);
+        if (score > best_score) {
+            best = &model;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
 Task<Outcome<>> import_model(Context& context, ImportOptions options)
 {
     if (!options.from.empty()) {

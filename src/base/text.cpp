@@ -92,4 +92,11 @@ std::string printable_utf8(std::string_view text, std::size_t limit)
     return kept;
 }
 
+std::string_view take_line(std::string_view& text)
+{
+    auto const line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    return line;
+}
+
 }  // namespace plexus

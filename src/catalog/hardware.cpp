@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "base/text.h"
+
 namespace plexus::catalog {
 
 namespace {
@@ -27,8 +29,7 @@ template <typename Take>
 void for_each_line(std::string_view text, Take take)
 {
     while (!text.empty()) {
-        auto const line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        auto const line = take_line(text);
         if (auto const colon = line.find(':'); colon != std::string_view::npos) {
             take(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
         }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "base/text.h"
 #include "catalog/hardware.h"
 #include "models/memory_estimate.h"
 #include "node/external_engines.h"
@@ -198,8 +199,7 @@ void Device::read_pins()
     auto const content = env_.disk().read_file(pins_file(options_.paths), max_pins_file_bytes);
     auto text = content ? as_text(*content) : std::string_view{};
     while (!text.empty()) {
-        auto const line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        auto const line = take_line(text);
         auto const model = inference::ModelDigest::from_text(line);
         if (model && store_->find(model->text()) != nullptr) {
             inference_->pin(*model, true);

@@ -1,5 +1,6 @@
 #include "node/external_engines.h"
 
+#include "base/text.h"
 #include "node/services.h"
 
 namespace plexus::node {
@@ -81,8 +82,7 @@ void Device::read_external()
     auto const content = env_.disk().read_file(engines_file(options_.paths), max_file_bytes);
     auto text = content ? as_text(*content) : std::string_view{};
     while (!text.empty()) {
-        auto const line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(text.size(), line.size() + 1));
+        auto const line = take_line(text);
         auto const blank = std::min(line.find(' '), line.size());
         auto const token_file = line.substr(std::min(blank + 1, line.size()));
         if (auto url = inference::external_url(line.substr(0, blank))) {
