@@ -37,10 +37,13 @@ std::unexpected<Error> not_continued()
 
 void Continuation::note(std::string_view chunk)
 {
+    if (!is_plain_) {
+        return;
+    }
     auto code = boost::system::error_code{};
     auto value = json::parse(chunk, code);
     auto* const delta = code ? nullptr : delta_of(value);
-    if (!is_plain_ || delta == nullptr) {
+    if (delta == nullptr) {
         return;
     }
     auto const& choice = value.at_pointer("/choices/0").as_object();
