@@ -5,22 +5,17 @@ import pathlib
 import subprocess
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, SOURCE, devices
+from mesh_testing import DEFAULT_MODEL, SOURCE, SoloDevice, prepared
 from tool_model import write_tool_model
 
 
-def prepared(tool: str, *arguments: str) -> str:
-    done = subprocess.run([str(SOURCE / "tools" / tool), *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+class Clients(SoloDevice):
+    settings = {"PLEXUS_API_OLLAMA": "on", "PLEXUS_API_OLLAMA_PORT": "0"}
 
-
-class Clients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.scope = devices("solo", settings={"PLEXUS_API_OLLAMA": "on", "PLEXUS_API_OLLAMA_PORT": "0"})
-        (device,) = cls.scope.__enter__()
-        device.start()
-        device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
+        super().setUpClass()
+        device = cls.device
         template = pathlib.Path(prepared("fetch", "--print", "llama.cpp")) / "models/templates/Qwen-Qwen2.5-7B-Instruct.jinja"
         write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf", template.read_text())
         device.plexus("model", "import", str(device.home / "tools.gguf"), "--name", "tools")
@@ -29,14 +24,8 @@ class Clients(unittest.TestCase):
         cls.environment = dict(os.environ, OPENAI_BASE_URL=base + "/v1", OPENAI_API_KEY=device.token,
                                ANTHROPIC_BASE_URL=base, ANTHROPIC_API_KEY=device.token,
                                OLLAMA_HOST=f"http://127.0.0.1:{status['ollama_port']}", OLLAMA_API_KEY=device.token,
-                               EMBEDDING_MODEL="")
-        if (SOURCE / "tools/embedding-model").exists():
-            device.plexus("model", "import", prepared("embedding-model", "--print"), "--name", "embedder")
-            cls.environment["EMBEDDING_MODEL"] = "embedder"
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.scope.__exit__(None, None, None)
+                               EMBEDDING_MODEL="embedder")
+        device.plexus("model", "import", prepared("embedding-model", "--print"), "--name", "embedder")
 
     def passes(self, *command: str):
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=240)

@@ -16,24 +16,20 @@ import tempfile
 import threading
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, devices, network, run
+from mesh_testing import DEFAULT_MODEL, SoloDevice, devices, network, run
 
 ORIGIN = "http://tool.example:3000"
 SECRETS = ("matrix-box", "tiny", "12D3Koo", "plexus://")
 
 
-class Matrix(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scope = devices("matrix-box", settings={"PLEXUS_API_ORIGINS": ORIGIN})
-        (cls.device,) = cls.scope.__enter__()
-        cls.device.start()
-        cls.device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-        cls.port, cls.token = cls.device.port, cls.device.token
+class Matrix(SoloDevice):
+    name = "matrix-box"
+    settings = {"PLEXUS_API_ORIGINS": ORIGIN}
 
     @classmethod
-    def tearDownClass(cls):
-        cls.scope.__exit__(None, None, None)
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.port, cls.token = cls.device.port, cls.device.token
 
     def send(self, method, target, headers, body=b"") -> tuple[int, dict, str]:
         lines = [f"{method} {target} HTTP/1.1", "Connection: close", *(f"{name}: {value}" for name, value in headers)]

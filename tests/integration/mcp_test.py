@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, SOURCE, devices
+from mesh_testing import SoloDevice, prepared
 
 APPLIES = {
     "2025-11-25": ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"],
@@ -28,15 +28,11 @@ CANNOT_APPLY = {
 }
 
 
-class Mcp(unittest.TestCase):
+class Mcp(SoloDevice):
     @classmethod
     def setUpClass(cls):
-        cls.scope = devices("solo")
-        (cls.device,) = cls.scope.__enter__()
-        cls.device.start()
-        cls.device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-        done = subprocess.run([str(SOURCE / "tools/setup-js"), "tests/mcp"], capture_output=True, text=True, check=True)
-        cls.folder = pathlib.Path(done.stdout.strip())
+        super().setUpClass()
+        cls.folder = pathlib.Path(prepared("setup-js", "tests/mcp"))
         cls.proxy = subprocess.Popen([f"{cls.folder}/node", f"{cls.folder}/proxy.mjs", str(cls.device.port), cls.device.token],
                                      stdout=subprocess.PIPE, text=True)
         assert cls.proxy.stdout is not None
@@ -46,7 +42,6 @@ class Mcp(unittest.TestCase):
     def tearDownClass(cls):
         cls.proxy.terminate()
         cls.proxy.communicate()
-        cls.scope.__exit__(None, None, None)
 
     def run_all(self, version: str) -> dict[str, list[dict]]:
         """The checks of every server scenario of a revision, by its name."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import unittest
 import urllib.parse
 
 PROGRAMS = pathlib.Path(os.environ["PLEXUS_PROGRAMS"])
@@ -164,6 +165,26 @@ def devices(*names: str, settings: dict | None = None, namespaces: dict | None =
             with contextlib.suppress(AssertionError):
                 device.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class SoloDevice(unittest.TestCase):
+    """Tests of one running device that holds the default model as "tiny"."""
+    name = "solo"
+    settings: dict | None = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scope = devices(cls.name, settings=cls.settings)
+        (cls.device,) = cls.scope.__enter__()
+        cls.addClassCleanup(cls.scope.__exit__, None, None, None)
+        cls.device.start()
+        cls.device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
+
+
+def prepared(tool: str, *arguments: str) -> str:
+    """What a tool of this repository prints: where the things are that it has made ready."""
+    done = subprocess.run([str(SOURCE / "tools" / tool), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def run(*command: str) -> str:

@@ -8,23 +8,12 @@ import subprocess
 import time
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, chunks_of, devices, wait_for_text
+from mesh_testing import DEFAULT_MODEL, SoloDevice, chunks_of, devices, wait_for_text
 
 KILLS = 50
 
 
-class OneDevice(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scope = devices("solo")
-        (cls.device,) = cls.scope.__enter__()
-        cls.device.start()
-        cls.device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.scope.__exit__(None, None, None)
-
+class OneDevice(SoloDevice):
     def test_ask_streams_an_answer(self):
         answer = self.device.plexus("ask", "Name three colours", "--temperature", "0", "--max-tokens", "48").stdout
 

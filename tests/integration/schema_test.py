@@ -10,7 +10,7 @@ import re
 import subprocess
 import unittest
 
-from mesh_testing import DEFAULT_MODEL, SOURCE, devices
+from mesh_testing import SOURCE, SoloDevice, prepared
 
 EXAMPLES = os.environ.get("PLEXUS_SCHEMA_EXAMPLES", "8")
 PHASES = "coverage,fuzzing" if os.environ.get("PLEXUS_SCHEMA_LONG") == "1" else "fuzzing"
@@ -36,11 +36,6 @@ BY_DESIGN = {
 
 
 OF_EMBEDDER = ["EmbeddingsRequest", "RerankRequest", "OllamaEmbedRequest", "OllamaEmbeddingsRequest"]
-
-
-def prepared(tool: str, argument: str) -> str:
-    done = subprocess.run([str(SOURCE / "tools" / tool), argument], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def narrowed(document: dict) -> dict:
@@ -92,20 +87,15 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-class Schema(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        # A small context: an answer without a limit of its own ends soon.
-        cls.scope = devices("solo", settings={"PLEXUS_ENGINE_CONTEXT": "256", "PLEXUS_MODELS_HUB": NOWHERE})
-        (cls.device,) = cls.scope.__enter__()
-        cls.device.start()
-        cls.device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
-        cls.device.plexus("model", "import", prepared("embedding-model", "--print"), "--name", "embedder")
-        cls.python = prepared("setup-python", "tests/schema")
+class Schema(SoloDevice):
+    # A small context: an answer without a limit of its own ends soon.
+    settings = {"PLEXUS_ENGINE_CONTEXT": "256", "PLEXUS_MODELS_HUB": NOWHERE}
 
     @classmethod
-    def tearDownClass(cls):
-        cls.scope.__exit__(None, None, None)
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.device.plexus("model", "import", prepared("embedding-model", "--print"), "--name", "embedder")
+        cls.python = prepared("setup-python", "tests/schema")
 
     def served(self) -> dict:
         status, text = self.device.curl("/api/v1/openapi.json")
