@@ -253,7 +253,7 @@ Task<> Device::stop()
 Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest model)
 {
     auto file = co_await store_->open_model(model);
-    if (!file) {
+    if (!file && store_->find(model.text()) != nullptr) {
         // Not the fault of the request: another device may do better.
         co_return fail(ErrorKind::unavailable, "{}", file.error().text);
     }
