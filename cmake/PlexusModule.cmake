@@ -7,6 +7,8 @@
 add_library(plexus_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
 target_link_libraries(plexus_pch PRIVATE plexus_options plexus_external_asio plexus_external_fmt)
 target_precompile_headers(plexus_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+# A precompiled header names the folder it was made in, so one that a cache brings from another clone cannot be read.
+set_target_properties(plexus_pch PROPERTIES CXX_COMPILER_LAUNCHER "")
 
 function(plexus_common target)
     target_link_libraries(${target} PRIVATE plexus_options)
