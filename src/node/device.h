@@ -55,9 +55,10 @@ public:
     /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.
     Result<void> pin(inference::ModelDigest const& model, bool pinned);
 
-    /// Makes an engine that the owner runs known, or forgets it; also after the next start. Errors: those of
-    /// ExternalEngines::add, `not_found`, `io`, `out_of_space`.
-    Result<void> add_external(inference::ExternalAddress address);
+    /// Makes an engine that the owner runs known, or forgets it; also after the next start. One that does not answer is
+    /// not added; the models of one that is added are in the catalog. Errors: those of ExternalEngines::add and `test`,
+    /// `not_found`, `io`, `out_of_space`.
+    Task<Result<inference::ExternalEngine>> add_external(inference::ExternalAddress address);
     Result<void> remove_external(std::string const& url);
 
     /// The name of a member for people.

@@ -91,10 +91,18 @@ void Device::read_external()
     }
 }
 
-Result<void> Device::add_external(inference::ExternalAddress address)
+Task<Result<inference::ExternalEngine>> Device::add_external(inference::ExternalAddress address)
 {
-    auto added = external_->add(std::move(address));
-    return added ? write_external() : added;
+    if (auto const added = external_->add(address); !added) {
+        co_return std::unexpected(added.error());
+    }
+    auto engine = co_await external_->test(address);
+    auto const written = engine ? write_external() : std::unexpected(engine.error());
+    if (!written) {
+        std::ignore = external_->remove(address.url);
+        co_return std::unexpected(written.error());
+    }
+    co_return engine;
 }
 
 Result<void> Device::remove_external(std::string const& url)
@@ -124,15 +132,8 @@ Task<Result<api::ExternalEngineView>> DeviceServices::add_external_engine(api::E
     if (known_engine(device_, *url)) {
         co_return fail(ErrorKind::conflict, "the engine {} is known already", *url);
     }
-    auto address = inference::ExternalAddress{.url = std::move(*url), .token_file = order.token_file};
-    auto engine = co_await device_.external().test(address);
-    if (!engine) {
-        co_return std::unexpected(engine.error());
-    }
-    if (auto const added = device_.add_external(std::move(address)); !added) {
-        co_return std::unexpected(added.error());
-    }
-    co_return view_of(*engine);
+    auto const engine = co_await device_.add_external({.url = std::move(*url), .token_file = order.token_file});
+    co_return transform(engine, [](inference::ExternalEngine const& added) { return view_of(added); });
 }
 
 Task<Result<api::ExternalEngineView>> DeviceServices::test_external_engine(std::string url)

@@ -66,6 +66,7 @@ class ExternalEngines(unittest.TestCase):
 
     def test_its_models_are_listed_asked_and_streamed(self):
         with llama_server(DEFAULT_MODEL, "theirs") as server, self.device_with(server) as device:
+            self.assertEqual([model["id"] for model in json.loads(device.curl("/v1/models")[1])["data"]], ["theirs"])
             listed = device.json("engine", "ls")["engines"]
             self.assertEqual([(each["url"], each["state"]) for each in listed], [(server.url, "ready")])
             self.assertEqual(listed[0]["grade"], "external, not sandboxed by us")

@@ -1,0 +1,79 @@
+"""Codex and OpenCode, as their packages are, set up by `plexus connect`, without a login: a file is read by a tool, told of."""
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+from mesh_testing import DEFAULT_MODEL, devices, prepared  # noqa: E402
+from scripted_engine import MODEL, scripted_engine  # noqa: E402
+
+SECRET = "the kettle is blue on Tuesdays"
+QUESTION = "Read the file notes.txt in this folder and tell me what it says."
+
+
+class Agents(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.packages = pathlib.Path(prepared("setup-js", "tests/agents"))
+
+    @contextlib.contextmanager
+    def device(self, tool: str, engine=None):
+        """A device that `tool` is connected with; beside it a folder with the file."""
+        with devices("agents", settings={"PLEXUS_ENGINE_CONTEXT": "16384"}) as (device,):
+            device.environment |= {"HOME": str(device.home / "person"), "XDG_CONFIG_HOME": str(device.home / "person/.config")}
+            (device.home / "person/work").mkdir(parents=True)
+            (device.home / "person/work/notes.txt").write_text(f"Remember: {SECRET}.\n")
+            device.start()
+            if engine:
+                device.plexus("engine", "add", f"http://127.0.0.1:{engine.server_port}")
+            else:
+                device.plexus("model", "import", DEFAULT_MODEL, "--name", "tiny")
+            device.plexus("connect", tool, "--write")
+            yield device
+
+    def run_in(self, device, *command: str) -> subprocess.CompletedProcess:
+        kept = {name: value for name, value in device.environment.items()
+                if "KEY" not in name and "TOKEN" not in name and not name.startswith(("XDG_CACHE", "XDG_DATA", "XDG_STATE"))}
+        done = subprocess.run(command, cwd=device.home / "person/work", env=kept, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=280)
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
+        return done
+
+    def codex(self, device) -> str:
+        return self.run_in(device, str(self.packages / "node"), str(self.packages / "node_modules/@openai/codex/bin/codex.js"),
+                           "exec", "--profile", "plexus", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+                           QUESTION).stdout
+
+    def opencode(self, device, model: str) -> str:
+        (program,) = self.packages.glob("node_modules/opencode-linux-*/bin/opencode")
+        return self.run_in(device, str(program), "run", "--model", f"plexus/{model}", QUESTION).stdout
+
+    def check_loop(self, engine, answer: str) -> None:
+        self.assertIn(SECRET, answer)
+        results = [message for message in engine.requests[-1]["messages"] if message["role"] == "tool"]
+        self.assertEqual([result["tool_call_id"] for result in results], ["call_1"])
+        self.assertTrue(any(SECRET in str(result["content"]) for result in results))
+
+    def test_codex_reads_a_file_by_a_tool_and_tells_of_it(self):
+        with scripted_engine("notes.txt", SECRET) as engine, self.device("codex", engine) as device:
+            self.check_loop(engine, self.codex(device))
+
+    def test_opencode_reads_a_file_by_a_tool_and_tells_of_it(self):
+        with scripted_engine("notes.txt", SECRET) as engine, self.device("opencode", engine) as device:
+            engine.path = str(device.home / "person/work/notes.txt")
+            self.check_loop(engine, self.opencode(device, MODEL))
+
+    def test_codex_answers_with_the_real_model(self):
+        with self.device("codex") as device:
+            self.assertTrue(self.codex(device).strip())
+
+    def test_opencode_answers_with_the_real_model(self):
+        with self.device("opencode") as device:
+            self.assertTrue(self.opencode(device, "tiny").strip())
+
+
+if __name__ == "__main__":
+    unittest.main()
