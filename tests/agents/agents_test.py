@@ -35,9 +35,10 @@ class Agents(unittest.TestCase):
             yield device
 
     def run_in(self, device, *command: str) -> subprocess.CompletedProcess:
-        kept = {name: value for name, value in device.environment.items()
-                if "KEY" not in name and "TOKEN" not in name and not name.startswith(("XDG_CACHE", "XDG_DATA", "XDG_STATE"))}
-        done = subprocess.run(command, cwd=device.home / "person/work", env=kept, stdin=subprocess.DEVNULL,
+        """Runs it in the folder with the file, without a key or a token of the person who tests."""
+        work = device.home / "person/work"
+        kept = {name: value for name, value in device.environment.items() if "KEY" not in name and "TOKEN" not in name}
+        done = subprocess.run(command, cwd=work, env=kept | {"PWD": str(work)}, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=280)
         self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
         return done
@@ -63,7 +64,7 @@ class Agents(unittest.TestCase):
 
     def test_opencode_reads_a_file_by_a_tool_and_tells_of_it(self):
         with scripted_engine("notes.txt", SECRET) as engine, self.device("opencode", engine) as device:
-            engine.path = str(device.home / "person/work/notes.txt")
+            engine.path = str(device.home / "person/work/notes.txt")  # its tool takes absolute paths
             self.check_loop(engine, self.opencode(device, MODEL))
 
     def test_codex_answers_with_the_real_model(self):
