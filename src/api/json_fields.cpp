@@ -121,6 +121,22 @@ Check check_model(json::object const& body)
     return std::nullopt;
 }
 
+namespace {
+
+/// The parser makes infinity of a number beyond what a double holds, and no JSON text says that again.
+bool is_finite(json::value const& value)
+{
+    switch (value.kind()) {
+    case json::kind::double_: return std::isfinite(value.get_double());
+    case json::kind::array: return std::ranges::all_of(value.get_array(), is_finite);
+    case json::kind::object:
+        return std::ranges::all_of(value.get_object(), [](auto const& field) { return is_finite(field.value()); });
+    default: return true;
+    }
+}
+
+}  // namespace
+
 std::expected<json::object, Problem> parse_object(std::string_view text)
 {
     auto options = json::parse_options{};
@@ -133,6 +149,9 @@ std::expected<json::object, Problem> parse_object(std::string_view text)
     }
     if (!value.is_object()) {
         return std::unexpected(invalid_request("", "The body must be a JSON object.", "malformed"));
+    }
+    if (!is_finite(value)) {
+        return std::unexpected(invalid_request("", "The body has a number that is too large.", "malformed"));
     }
     return std::move(value.get_object());
 }

@@ -18,7 +18,7 @@ inline constexpr auto unlimited = 9.0e15;  ///< whole numbers beyond are not exa
 /// Nothing is wrong, or this is.
 using Check = std::optional<Problem>;
 
-/// The body as a JSON object, at most max_json_depth deep.
+/// The body as a JSON object, at most max_json_depth deep, every number finite.
 std::expected<boost::json::object, Problem> parse_object(std::string_view text);
 
 /// Removes the fields that are null, which mean the same as absent ones.

@@ -173,6 +173,7 @@ TEST_CASE("ollama request: what is wrong is named")
     CHECK(parse_ollama_chat("{").error().code == "malformed");
     CHECK(parse_ollama_chat("{\"model\":\"\xff\"}").error().code == "malformed");
     CHECK(parse_ollama_chat(R"({"model":)" + std::string(100, '[')).error().code == "malformed");
+    CHECK(parse_ollama_chat(R"({"model":"m","messages":[],"beyond":[{"a":2e915}]})").error().code == "malformed");
     CHECK(wrong_chat(R"("messages":{})") == "messages");
     CHECK(wrong_chat(R"("messages":[1])") == "messages[0]");
     CHECK(wrong_chat(R"("messages":[{"role":"robot","content":"a"}])") == "messages[0].role");
