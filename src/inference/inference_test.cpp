@@ -435,9 +435,9 @@ TEST_CASE("inference: no more models wait for memory than a limit")
     auto device = Device(scripted(2));
     device.source.need_of_slot = 10;
     device.memory = 40;
+    auto refused = 0;  // outlives those that still wait when the task has ended
     auto task = [&]() -> Task<> {
         auto busy = (co_await device.inference->start(first, TaskKind::chat, "{}", {})).value();
-        auto refused = 0;
         auto ask = [](Device& used, ModelDigest model, int& count) -> Task<> {
             auto const loaded = co_await used.inference->load(model);
             count += !loaded && loaded.error().text.contains("wait for memory already") ? 1 : 0;
