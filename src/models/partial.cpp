@@ -97,20 +97,19 @@ Result<std::shared_ptr<WritableFile>> open_or_create(Disk& disk, std::filesystem
     return transform(std::move(file), [](auto opened) { return std::shared_ptr<WritableFile>(std::move(opened)); });
 }
 
-/// Puts a piece and its note to disk, in this order. On the pool.
-Result<void> store_piece(WritableFile& data, WritableFile& done, std::size_t piece, ByteView bytes,
-                         Digest32 const& note)
+/// Puts bytes of a piece and the note of that piece to disk, in this order. On the pool.
+Result<void> store(WritableFile& data, WritableFile& done, std::uint64_t offset, ByteView bytes, Digest32 const& note)
 {
-    auto written = data.write_at(piece * piece_bytes, bytes);
+    auto written = data.write_at(offset, bytes);
     if (written) {
-        written = done.write_at(piece * Digest32::size, note.bytes());
+        written = done.write_at(offset / piece_bytes * Digest32::size, note.bytes());
     }
     return written;
 }
 
-Result<Bytes> read_piece(File const& file, std::size_t piece, std::uint64_t size_bytes)
+Result<Bytes> read_piece(File const& file, std::size_t piece, std::size_t size)
 {
-    auto bytes = Bytes(static_cast<std::size_t>(std::min(piece_bytes, size_bytes - piece * piece_bytes)));
+    auto bytes = Bytes(size);
     auto const count = file.read_at(piece * piece_bytes, bytes);
     if (!count) {
         return std::unexpected(count.error());
@@ -119,12 +118,33 @@ Result<Bytes> read_piece(File const& file, std::size_t piece, std::uint64_t size
     return bytes;
 }
 
-/// The chaining value behind a piece, or the digest behind the last one.
-Digest32 hash_on(std::optional<Digest32> const& before, std::size_t piece, ByteView bytes, bool is_last)
+Sha256 hash_from(std::optional<Digest32> const& before, std::uint64_t offset)
 {
-    auto hash = before ? Sha256(*before, piece * piece_bytes) : Sha256();
+    return before ? Sha256(*before, offset) : Sha256();
+}
+
+/// The chaining value behind `bytes`, or the digest behind the last ones.
+Digest32 hash_on(std::optional<Digest32> const& before, std::uint64_t offset, ByteView bytes, bool is_last)
+{
+    auto hash = hash_from(before, offset);
     hash.update(bytes);
     return is_last ? hash.finish() : hash.state();
+}
+
+/// How many bytes of a whole piece, from its beginning on, lead to the value that was noted; 0 if none do.
+std::size_t right_bytes(std::optional<Digest32> const& before, std::uint64_t offset, ByteView piece, bool is_last,
+                        Digest32 const& note)
+{
+    auto hash = hash_from(before, offset);
+    for (std::size_t done = 0; done < piece.size();) {
+        auto const part = piece.subspan(done, std::min(part_bytes, piece.size() - done));
+        hash.update(part);
+        done += part.size();
+        if ((is_last && done == piece.size() ? hash.finish() : hash.state()) == note) {
+            return done;
+        }
+    }
+    return 0;
 }
 
 std::filesystem::path file_of(std::filesystem::path const& folder, PartialKey const& key, std::string_view extension)
@@ -161,7 +181,8 @@ Task<Result<std::unique_ptr<Partial>>> Partial::open(Env& env, std::filesystem::
     auto ready = partial->prepare();
     if (ready) {
         auto const size = partial->size_bytes();
-        ready = co_await run_on_pool(env, [data = partial->data_, size] { return data->reserve(size); });
+        ready = partial->explained(
+            co_await run_on_pool(env, [data = partial->data_, size] { return data->reserve(size); }));
     }
     if (ready) {
         ready = co_await partial->recall(std::move(progress));
@@ -195,10 +216,11 @@ Result<void> Partial::prepare()
         list_ = std::make_shared<PieceList const>(std::move(*std::exchange(incoming_.pieces, {})));
     }
     auto ready = check_room();
-    if (ready) {
-        ready = write_meta();
+    if (!ready) {
+        return ready;
     }
-    return ready ? open_files() : ready;
+    ready = write_meta();
+    return explained(ready ? open_files() : ready);
 }
 
 Result<void> Partial::check_room()
@@ -240,6 +262,17 @@ Result<void> Partial::open_files()
     return {};
 }
 
+/// A disk that has filled up since the room was set aside, or could not set it aside, is told with numbers.
+Result<void> Partial::explained(Result<void> done) const
+{
+    auto const room = env_.disk().free_bytes(data_path_.parent_path());
+    if (done || done.error().kind != ErrorKind::out_of_space || !room) {
+        return done;
+    }
+    return fail(ErrorKind::out_of_space, "the disk is full: it has {} MB free, the model has {} MB; what came is kept",
+                *room >> 20, size_bytes() >> 20);
+}
+
 /// Reads again what was noted. Without a list what comes behind the first gap counts no more.
 Task<Result<void>> Partial::recall(Progress progress)
 {
@@ -252,56 +285,72 @@ Task<Result<void>> Partial::recall(Progress progress)
     for (std::size_t piece = 0; (piece + 1) * Digest32::size <= notes->size(); ++piece) {
         auto const note =
             Digest32::from_bytes(ByteView(*notes).subspan(piece * Digest32::size, Digest32::size)).value();
-        auto const is_right = note == Digest32{} ? Result<bool>(false) : co_await recall_piece(piece, note, file);
-        if (!is_right) {
-            co_return std::unexpected(is_right.error());
+        auto const right = note == Digest32{} ? Result<std::size_t>(0) : co_await recall_piece(piece, note, file);
+        if (!right) {
+            co_return std::unexpected(right.error());
         }
-        if (*is_right) {
+        if (!list_) {
+            take(note, *right);
+        } else if (*right > 0) {
             keep(piece);
-            progress(done_bytes());
-        } else if (!list_) {
+        }
+        progress(next_offset());
+        if (!list_ && !present_[piece]) {
             break;
         }
     }
     co_return Result<void>{};
 }
 
-Task<Result<bool>> Partial::recall_piece(std::size_t piece, Digest32 note, std::shared_ptr<File const> file)
+/// How many bytes from the beginning of the piece on are what was noted: all or none where there is a list.
+Task<Result<std::size_t>> Partial::recall_piece(std::size_t piece, Digest32 note, std::shared_ptr<File const> file)
 {
-    auto const size = size_bytes();
+    auto const size = size_of(piece);
     if (list_) {
         co_return co_await run_on_pool(env_, [list = list_, piece, file, size] {
             return transform(read_piece(*file, piece, size),
-                             [&](Bytes const& bytes) { return list->matches(piece, bytes); });
+                             [&](Bytes const& bytes) { return list->matches(piece, bytes) ? size : 0; });
         });
     }
-    auto const before = state_before(piece);
+    auto const before = last_state();
     auto const is_last = piece + 1 == count();
-    auto const after = co_await run_on_pool(env_, [before, piece, file, size, is_last] {
-        return transform(read_piece(*file, piece, size),
-                         [&](Bytes const& bytes) { return hash_on(before, piece, bytes, is_last); });
+    co_return co_await run_on_pool(env_, [before, piece, file, size, is_last, note] {
+        return transform(read_piece(*file, piece, size), [&](Bytes const& bytes) {
+            return bytes.size() == size ? right_bytes(before, piece * piece_bytes, bytes, is_last, note) : 0;
+        });
     });
-    if (!after) {
-        co_return std::unexpected(after.error());
-    }
-    if (*after == note) {
-        note_state(note);
-    }
-    co_return *after == note;
 }
 
-std::optional<Digest32> Partial::state_before(std::size_t piece) const
+std::size_t Partial::size_of(std::size_t piece) const
 {
-    return piece == 0 ? std::nullopt : std::optional(states_[piece - 1]);
+    return static_cast<std::size_t>(std::min(piece_bytes, size_bytes() - piece * piece_bytes));
 }
 
-void Partial::note_state(Digest32 const& after)
+/// Front to back: the chaining value behind what is in its place, nothing at the beginning.
+std::optional<Digest32> Partial::last_state() const
 {
-    if (states_.size() + 1 == count()) {
+    if (begun_bytes_ > 0) {
+        return begun_state_;
+    }
+    return states_.empty() ? std::nullopt : std::optional(states_.back());
+}
+
+/// Front to back: `bytes` more of the next piece are in their place, and lead to `after`.
+void Partial::take(Digest32 const& after, std::size_t bytes)
+{
+    auto const piece = done_pieces_;
+    begun_bytes_ += bytes;
+    begun_state_ = after;
+    if (begun_bytes_ < size_of(piece)) {
+        return;
+    }
+    begun_bytes_ = 0;
+    if (piece + 1 == count()) {
         found_ = after;
     } else {
         states_.push_back(after);
     }
+    keep(piece);
 }
 
 void Partial::keep(std::size_t piece)
@@ -344,6 +393,7 @@ Result<void> Partial::use(PieceList list)
     }
     incoming_.digest = list.digest();
     list_ = std::make_shared<PieceList const>(std::move(list));
+    begun_bytes_ = 0;
     waiting_.clear();
     return write_meta();
 }
@@ -367,13 +417,13 @@ Task<Result<void>> Partial::write(std::size_t piece, std::shared_ptr<Bytes const
         if (!list->matches(piece, *bytes)) {
             return fail(ErrorKind::malformed, "piece {} has not the right bytes", piece);
         }
-        return store_piece(*data, *done, piece, *bytes, list->digest());
+        return store(*data, *done, piece * piece_bytes, *bytes, list->digest());
     };
     auto const written = co_await run_on_pool(env_, std::move(work));
     if (written) {
         keep(piece);
     }
-    co_return written;
+    co_return explained(written);
 }
 
 Task<Result<void>> Partial::append(ByteView bytes)
@@ -381,17 +431,18 @@ Task<Result<void>> Partial::append(ByteView bytes)
     PLEXUS_ASSERT(!list_ && writing_ == 0);
     auto const guard = Writing(*this);
     while (!bytes.empty()) {
-        auto const room = std::min(piece_bytes, size_bytes() - done_bytes()) - waiting_.size();
-        if (room == 0) {
+        auto const left = is_complete() ? 0 : size_of(done_pieces_) - begun_bytes_;
+        if (left == 0) {
             co_return fail(ErrorKind::malformed, "there are more than the {} bytes announced", size_bytes());
         }
-        auto const part = bytes.first(std::min<std::size_t>(bytes.size(), room));
+        auto const part = bytes.first(std::min(bytes.size(), left - waiting_.size()));
         plexus::append(waiting_, part);
         bytes = bytes.subspan(part.size());
-        if (part.size() < room) {
+        auto const whole = waiting_.size() == left ? left : waiting_.size() - waiting_.size() % part_bytes;
+        if (whole == 0) {
             continue;
         }
-        auto const written = co_await append_piece();
+        auto const written = co_await append_waiting(whole);
         if (!written) {
             co_return written;
         }
@@ -399,23 +450,25 @@ Task<Result<void>> Partial::append(ByteView bytes)
     co_return Result<void>{};
 }
 
-Task<Result<void>> Partial::append_piece()
+/// Puts the first `size` bytes that wait in their place.
+Task<Result<void>> Partial::append_waiting(std::size_t size)
 {
-    auto const piece = done_pieces_;
-    auto const is_last = piece + 1 == count();
+    auto const offset = done_bytes() + begun_bytes_;
+    auto const is_last = offset + size == size_bytes();
+    auto rest = to_bytes(ByteView(waiting_).subspan(size));
+    waiting_.resize(size);
     auto const bytes = std::make_shared<Bytes const>(std::exchange(waiting_, {}));
-    auto work = [data = data_, done = done_, before = state_before(piece), piece, bytes,
-                 is_last]() -> Result<Digest32> {
-        auto const after = hash_on(before, piece, *bytes, is_last);
-        auto const written = store_piece(*data, *done, piece, *bytes, after);
+    auto work = [data = data_, done = done_, before = last_state(), offset, bytes, is_last]() -> Result<Digest32> {
+        auto const after = hash_on(before, offset, *bytes, is_last);
+        auto const written = store(*data, *done, offset, *bytes, after);
         return written ? Result<Digest32>(after) : std::unexpected(written.error());
     };
     auto const after = co_await run_on_pool(env_, std::move(work));
     if (!after) {
-        co_return std::unexpected(after.error());
+        co_return explained(std::unexpected(after.error()));
     }
-    note_state(*after);
-    keep(piece);
+    take(*after, size);
+    waiting_ = std::move(rest);
     co_return Result<void>{};
 }
 

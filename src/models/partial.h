@@ -15,6 +15,9 @@ namespace plexus::models {
 inline constexpr std::uint64_t spare_bytes = 64ULL << 20;
 /// Partial models that are kept to be gone on with when the store is opened: the last ones that were worked on.
 inline constexpr std::size_t max_partials = 16;
+/// Of a file that is filled front to back, what outlives the program is whole parts.
+inline constexpr std::size_t part_bytes = 4096;
+static_assert(piece_bytes % part_bytes == 0 && part_bytes % crypto::Sha256::block_bytes == 0);
 inline constexpr auto max_partial_age = std::chrono::days(30);
 
 /// What a partial model is found again by: the digest of the model, or that of the address it is fetched from.
@@ -47,7 +50,8 @@ private:
 /// What was written stays when this object or the program ends, also when it is killed, and counts again when it is
 /// opened: every piece that was noted is read and hashed once more, so that what did not reach the disk is missing and
 /// nothing else. Of one loop; hashing and writing are done on the pool.
-/// Files: KEY.part (the bytes in their places), KEY.meta (size, digest, list), KEY.done (a note for each piece).
+/// Files: KEY.part (the bytes in their places), KEY.meta (size, digest, list), KEY.done (a note for each piece). Without a
+/// list a note is the chaining value behind the piece, or behind the parts of it that are there.
 class Partial {
 public:
     using Progress = std::function<void(std::uint64_t checked_bytes)>;
@@ -79,8 +83,8 @@ public:
     Task<Result<void>> write(std::size_t piece, std::shared_ptr<Bytes const> bytes);
 
     /// Without a list: the offset that the next byte of append() has.
-    std::uint64_t next_offset() const { return done_bytes() + waiting_.size(); }
-    /// Goes on front to back, without a list; one call at a time. What makes no whole piece waits in memory and is
+    std::uint64_t next_offset() const { return done_bytes() + begun_bytes_ + waiting_.size(); }
+    /// Goes on front to back, without a list; one call at a time. What makes no whole part waits in memory and is
     /// lost when this object goes. After an error next_offset() tells where to go on. Errors: `malformed` for more
     /// bytes than there are, `out_of_space`, `io`.
     Task<Result<void>> append(ByteView bytes);
@@ -108,10 +112,12 @@ private:
     Result<void> open_files();
     Result<void> write_meta();
     Task<Result<void>> recall(Progress progress);
-    Task<Result<bool>> recall_piece(std::size_t piece, crypto::Digest32 note, std::shared_ptr<File const> file);
-    Task<Result<void>> append_piece();
-    std::optional<crypto::Digest32> state_before(std::size_t piece) const;
-    void note_state(crypto::Digest32 const& after);
+    Task<Result<std::size_t>> recall_piece(std::size_t piece, crypto::Digest32 note, std::shared_ptr<File const> file);
+    Task<Result<void>> append_waiting(std::size_t size);
+    std::size_t size_of(std::size_t piece) const;
+    std::optional<crypto::Digest32> last_state() const;
+    void take(crypto::Digest32 const& after, std::size_t bytes);
+    Result<void> explained(Result<void> done) const;
     bool agrees(std::size_t piece, PieceList const& list) const;
     void keep(std::size_t piece);
 
@@ -124,6 +130,8 @@ private:
     std::shared_ptr<PieceList const> list_;
     std::vector<crypto::Digest32> states_;  // front to back: behind the pieces that are there
     std::optional<ModelDigest> found_;  // front to back: the digest, behind the last piece
+    std::size_t begun_bytes_ = 0;  // front to back: of the next piece, in their place
+    crypto::Digest32 begun_state_;  // front to back: behind those
     std::vector<bool> present_;
     std::size_t done_pieces_ = 0;
     std::shared_ptr<WritableFile> data_;

@@ -296,6 +296,48 @@ TEST_CASE("partial model: without a list it is filled front to back and goes on 
     CHECK(*device.wait(device.store->pieces(made->digest)).value() == list_of(model));
 }
 
+TEST_CASE("partial model: filled front to back and killed anywhere, less than a part comes again")
+{
+    auto const model = model_of(2);
+    auto const incoming = Incoming{.key = crypto::sha256(model), .size_bytes = model.size()};
+    auto const last_piece = 2 * piece_bytes;
+    for (auto const at : {std::size_t{1}, part_bytes, piece_bytes - 1, piece_bytes, piece_bytes + 5 * part_bytes + 77,
+                          last_piece + 1, model.size() - 1, model.size()}) {
+        auto device = Device();
+        auto partial = device.begin(incoming).value();
+        for (auto offset = std::size_t{0}; offset < at; offset = partial->next_offset()) {
+            auto const part = ByteView(model).subspan(offset, std::min<std::size_t>(300'001, at - offset));
+            REQUIRE(device.wait(partial->append(part)));
+        }
+        partial.reset();
+        device.reopen();
+        auto sent = std::size_t{0};
+
+        auto const made = fetch_in_order(device, model, incoming, sent);
+
+        REQUIRE(made);
+        CHECK(made->digest == crypto::sha256(model));
+        CHECK(sent == model.size() - (at == model.size() ? at : at / part_bytes * part_bytes));
+        CHECK(device.recalled == model.size() - sent);
+    }
+}
+
+TEST_CASE("partial model: filled front to back, a piece that was begun and changed on disk counts no more")
+{
+    auto device = Device();
+    auto const model = model_of(2);
+    auto const incoming = Incoming{.key = crypto::sha256(model), .size_bytes = model.size()};
+    auto const begun = piece_bytes + 9 * part_bytes;
+    REQUIRE(device.wait(device.begin(incoming).value()->append(ByteView(model).first(begun))));
+    auto const path = "/data/models/partial/" + incoming.key.text() + ".part";
+    auto changed = device.env.disk().read_file(path, model.size()).value();
+    changed[begun - 1] ^= std::byte{1};
+    device.env.put_file(path, changed);
+    device.reopen();
+
+    CHECK(device.begin(incoming).value()->next_offset() == piece_bytes);
+}
+
 TEST_CASE("partial model: filled front to back, power lost at any write costs only what did not reach the disk")
 {
     auto const model = model_of(2);
@@ -379,6 +421,27 @@ TEST_CASE("partial model: a full disk is told before the first byte")
 
     CHECK(device.begin(list_of(model_of(1))).error().kind == ErrorKind::out_of_space);
     CHECK(device.partials() == 0);
+}
+
+TEST_CASE("partial model: a disk that fills up on the way is told with numbers, and room lets it go on")
+{
+    auto device = Device();
+    auto const model = model_of(2);
+    auto const list = list_of(model);
+    auto partial = device.begin(list).value();
+    REQUIRE(device.wait(partial->write(0, piece_of(model, 0))));
+    device.env.set_disk_room(10);
+
+    auto const failed = device.wait(partial->write(1, piece_of(model, 1)));
+
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().kind == ErrorKind::out_of_space);
+    CHECK(failed.error().text == "the disk is full: it has 0 MB free, the model has 8 MB; what came is kept");
+    device.env.set_disk_room(1 << 30);
+    auto written = std::size_t{0};
+    partial.reset();
+    REQUIRE(fetch_pieces(device, model, list, written));
+    CHECK(written == 2);
 }
 
 TEST_CASE("partial model: a name that is taken leaves the bytes for another one")
