@@ -62,15 +62,34 @@ bool is_token(std::string_view text)
     return std::ranges::all_of(text, [](char each) { return each > ' ' && each < 0x7f; });
 }
 
-/// The body with the name that the engine knows the model by.
-Result<std::string> body_for(std::string const& model, std::string_view body)
+/// Where "required" is not understood: the one tool that there is, by its name.
+void name_the_tool(json::object& body)
+{
+    auto const* tools = body.if_contains("tools");
+    auto* choice = body.if_contains("tool_choice");
+    if (choice == nullptr || *choice != "required" || tools == nullptr || !tools->is_array() ||
+        tools->get_array().size() != 1) {
+        return;
+    }
+    auto code = boost::system::error_code{};
+    if (auto const* name = tools->find_pointer("/0/function/name", code)) {
+        *choice = json::object{{"type", "function"}, {"function", json::object{{"name", *name}}}};
+    }
+}
+
+/// The body with the name that the engine knows the model by, and in its words.
+Result<std::string> body_for(ExternalModel const& model, std::string_view body)
 {
     auto code = boost::system::error_code{};
     auto value = json::parse(body, code);
     if (code || !value.is_object()) {
         return fail(ErrorKind::malformed, "the request is not a JSON object");
     }
-    value.get_object()["model"] = model;
+    auto& object = value.get_object();
+    object["model"] = model.name;
+    if (model.takes_tool_by_name) {
+        name_the_tool(object);
+    }
     return json::serialize(value);
 }
 
@@ -156,14 +175,16 @@ Result<std::vector<ExternalModel>> parse_model_list(std::string_view text, std::
         if (id == nullptr || !id->is_string() || !is_name(id->get_string()) || models.size() == max_external_models) {
             continue;
         }
-        if (auto const* owner = model->if_contains("owned_by"); owner != nullptr && *owner == "plexus") {
+        auto const* owner = model->if_contains("owned_by");
+        if (owner != nullptr && *owner == "plexus") {
             return fail(ErrorKind::conflict, "that is Plexus itself; devices join a mesh with: plexus join");
         }
         auto const name = std::string(id->get_string());
         models.push_back({.digest = external_digest(device, url, name),
                           .name = name,
                           .context = context_of(*model),
-                          .gives_vectors = names_vectors(name)});
+                          .gives_vectors = names_vectors(name),
+                          .takes_tool_by_name = owner != nullptr && *owner == "me"});
     }
     return models;
 }
@@ -209,24 +230,32 @@ bool ExternalEngines::remove(std::string_view url)
     return true;
 }
 
+/// One that is at work for us is not asked: some answer nothing else meanwhile, or break the work off.
 Task<> ExternalEngines::watch(EngineHandle engine)
 {
     while (!engine->is_removed && !stopping_) {
-        auto const token = token_of(engine->address);
-        auto models = Result<std::vector<ExternalModel>>{};
-        if (token) {
-            models = co_await ask(engine->address, *token);
-        } else {
-            models = std::unexpected(token.error());
-        }
-        if (!engine->is_removed) {
-            take(*engine, std::move(models), token.value_or(""));
+        if (!engine->is_there || engine->running == 0) {
+            co_await look_at(engine);
         }
         auto const next = env_.now() + health_interval;
         auto const alarm = Alarm(env_, next, [engine] { engine->changed.notify(); });
         while (env_.now() < next && !engine->is_removed && !stopping_) {
             co_await engine->changed.wait();
         }
+    }
+}
+
+Task<> ExternalEngines::look_at(EngineHandle engine)
+{
+    auto const token = token_of(engine->address);
+    auto models = Result<std::vector<ExternalModel>>{};
+    if (token) {
+        models = co_await ask(engine->address, *token);
+    } else {
+        models = std::unexpected(token.error());
+    }
+    if (!engine->is_removed) {
+        take(*engine, std::move(models), token.value_or(""));
     }
 }
 
@@ -400,7 +429,7 @@ Task<Result<std::unique_ptr<Generation>>> ExternalEngines::start(ModelDigest mod
         co_return fail(ErrorKind::unavailable, "the engine {} has {} tasks already", engine->address.url,
                        engine->running);
     }
-    auto asked = body_for(engine->model(model)->name, body);
+    auto asked = body_for(*engine->model(model), body);
     if (!asked) {
         co_return std::unexpected(asked.error());
     }

@@ -31,6 +31,7 @@ struct ExternalModel {
     std::string name{};         ///< as its engine calls it
     std::uint32_t context = 0;  ///< tokens; 0: the engine does not say
     bool gives_vectors = false;
+    bool takes_tool_by_name = false;  ///< and no tool_choice "required": llama-cpp-python
 
     bool operator==(ExternalModel const&) const = default;
 };
@@ -59,8 +60,8 @@ Result<std::vector<ExternalModel>> parse_model_list(std::string_view json, std::
 /// The error of an answer of such an engine that is not a good one.
 Error external_error(int status, std::string_view body);
 
-/// OpenAI-compatible servers that the owner runs: asked by HTTP, watched every health_interval. Redirects are not followed.
-/// Our walls do not stand around them.
+/// OpenAI-compatible servers that the owner runs: asked by HTTP, watched every health_interval while they do nothing for us.
+/// Redirects are not followed. Our walls do not stand around them.
 class ExternalEngines final : public TaskEngine {
 public:
     /// `device` is part of the models' digests. `changed` is called on the loop when an engine or its models come, go,
@@ -95,6 +96,7 @@ private:
 
     EngineHandle find(std::string_view url) const;
     Task<> watch(EngineHandle engine);
+    Task<> look_at(EngineHandle engine);
     Task<Result<std::vector<ExternalModel>>> ask(ExternalAddress address, std::string token);
     Result<std::string> token_of(ExternalAddress const& address) const;
     void take(Engine& engine, Result<std::vector<ExternalModel>> models, std::string token);

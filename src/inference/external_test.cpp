@@ -32,13 +32,13 @@ struct Server {
     ModelDigest model = external_digest("device", place, "org/model");
 
     /// The parts of an answer, then "end" or the kind of its error.
-    std::vector<std::string> ask(TaskKind kind = TaskKind::chat)
+    std::vector<std::string> ask(TaskKind kind = TaskKind::chat, std::string body = R"({"model":"x","stream":true})")
     {
         auto parts = std::vector<std::string>{};
-        world.run([](Server& self, TaskKind wanted, std::vector<std::string>& given) -> Task<> {
+        world.run([](Server& self, TaskKind wanted, std::string text, std::vector<std::string>& given) -> Task<> {
             auto const added = self.engines.add({.url = place});
             co_await sleep_for(self.env, 1s);
-            auto answer = co_await self.engines.start(self.model, wanted, R"({"model":"x","stream":true})", {});
+            auto answer = co_await self.engines.start(self.model, wanted, std::move(text), {});
             auto failure = answer ? std::optional<Error>{} : std::optional(answer.error());
             while (!failure) {
                 auto part = co_await (*answer)->next();
@@ -57,7 +57,7 @@ struct Server {
                 answer->reset();
             }
             co_await self.engines.stop();
-        }(*this, kind, parts));
+        }(*this, kind, std::move(body), parts));
         return parts;
     }
 
@@ -142,6 +142,24 @@ TEST_CASE("external engine: an answer is streamed under the name that the engine
     CHECK(server.engines.list().front().busy == 0);
 }
 
+TEST_CASE("external engine: a tool that must be called is named where the server takes it only by its name")
+{
+    constexpr auto tool = R"({"type":"function","function":{"name":"f"}})";
+    auto const asked = [&](std::string_view owner, std::string const& tools) {
+        auto server = Server(page(two_words));
+        auto const list = fmt::format(R"({{"data":[{{"id":"org/model","owned_by":"{}"}}]}})", owner);
+        server.env.web().put(std::string(place) + "/v1/models", page(list));
+        server.ask(TaskKind::chat, fmt::format(R"({{"tools":[{}],"tool_choice":"required"}})", tools));
+        return server.env.web().requests().back().body;
+    };
+    auto const two = fmt::format("{0},{0}", tool);
+
+    CHECK(asked("me", tool).contains(R"("tool_choice":{"type":"function","function":{"name":"f"}})"));
+    CHECK(asked("me", two).contains(R"("tool_choice":"required")"));
+    CHECK(asked("me", "7").contains(R"("tool_choice":"required")"));
+    CHECK(asked("llamacpp", tool).contains(R"("tool_choice":"required")"));
+}
+
 TEST_CASE("external engine: an answer that breaks off, or ends without its last word, is lost")
 {
     auto const bytes = to_bytes(two_words);
@@ -160,6 +178,16 @@ TEST_CASE("external engine: what it cannot do is refused without asking it")
 
     CHECK(server.ask(TaskKind::tokenize) == std::vector<std::string>{"unavailable"});
     CHECK(server.env.web().requests().size() == 1);
+}
+
+TEST_CASE("external engine: while it is at work it is asked for nothing else")
+{
+    auto server = Server({.body = to_bytes(two_words), .piece_bytes = 9, .delay = 10s});
+
+    CHECK(server.ask().back() == "end");
+
+    auto const asked = [](HttpRequest const& request) { return request.url.ends_with("/v1/models"); };
+    CHECK(std::ranges::count_if(server.env.web().requests(), asked) == 1);
 }
 
 TEST_CASE("external engine: it is away after two failures, and there again when it answers")
