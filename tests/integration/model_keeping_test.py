@@ -17,12 +17,14 @@ import time
 import unittest
 
 from mesh_testing import DEFAULT_MODEL, devices
+from small_disk import small_disk, take_room
+from two_devices_test import eventually
 from web_testing import web
 
-PIECE = 4 << 20
-# What can be on its way when a program is killed: a piece that is not whole yet, what waits in the program, in the
+PART = 4096
+# What can be on its way when a program is killed: a part that is not whole yet, what waits in the program, in the
 # sockets of both sides and in TLS records.
-TAIL = PIECE + (1 << 20) + (7 << 20)
+TAIL = PART + (1 << 20) + (7 << 20)
 
 
 def digest_of(file: pathlib.Path) -> str:
@@ -105,30 +107,48 @@ class Fetching(unittest.TestCase):
         known = {"PLEXUS_MODELS_HUB": self.web.address, "PLEXUS_MODELS_CA_FILE": str(self.authority)}
         return devices("solo", settings=known | settings)
 
-    def pull_until(self, device, share: float) -> None:
-        """Begins to pull and kills the daemon when the server has sent that share of the file."""
-        command = subprocess.Popen(device.command("model", "pull", "hf:org/repo/tiny.gguf"), env=device.environment,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        start = max((answer.start or 0 for answer in self.web.answers), default=0)
-        goal = share * self.model.stat().st_size
-        while time.monotonic() < deadline:
-            last = self.web.answers[-1] if self.web.answers else None
-            if last is not None and last.sent > 1 and (last.start or 0) >= start and (last.start or 0) + last.sent >= goal:
-                break
-            time.sleep(0.005)
+    def begin_pull(self, device) -> subprocess.Popen:
+        return subprocess.Popen(device.command("model", "pull", "hf:org/repo/tiny.gguf"), env=device.environment,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def sent_up_to(self) -> int:
+        """Where the last answer that was more than a look has come to."""
+        fetches = [answer for answer in self.web.answers if answer.sent > 1]
+        return (fetches[-1].start or 0) + fetches[-1].sent if fetches else 0
+
+    def kill(self, device, pull: subprocess.Popen) -> None:
         device.kill()
-        self.assertEqual(command.wait(30), 7)
+        pull.communicate(timeout=30)
+        self.assertEqual(pull.returncode, 7)
         time.sleep(0.2)  # the server sees that its client is gone
+
+    def is_written(self, folder: pathlib.Path, place: int) -> bool:
+        """Whether all whole parts before that place of the model are in its partial file."""
+        last = place // PART * PART - PART
+        with self.model.open("rb") as model:
+            model.seek(last)
+            wanted = model.read(PART)
+        for file in folder.glob("*.part"):
+            with file.open("rb") as partial:
+                partial.seek(last)
+                return partial.read(PART) == wanted
+        return False
 
     def test_a_pull_that_is_killed_twice_goes_on_where_it_was(self):
         with self.device() as (device,):
             size = self.model.stat().st_size
             self.web.bytes_per_second = size // 4
             device.start()
-            self.pull_until(device, 0.35)
+            pull = self.begin_pull(device)
+            eventually(lambda: self.sent_up_to() >= size * 0.35, 120)
+            self.kill(device, pull)
             device.start()
-            self.pull_until(device, 0.7)
+            held_at = size * 7 // 10 + 1
+            self.web.hold(held_at)
+            pull = self.begin_pull(device)
+            eventually(lambda: self.is_written(device.home / "data/models/partial", held_at), 120)
+            self.kill(device, pull)
+            self.web.release()
             self.web.bytes_per_second = 0
             device.start()
             began = time.monotonic()
@@ -143,16 +163,16 @@ class Fetching(unittest.TestCase):
             self.assertEqual((model["digest"], model["origin"]), (self.digest, "hf:org/repo/tiny.gguf"))
             fetches = [answer for answer in self.web.answers if answer.sent > 1]
             starts = [answer.start for answer in fetches]
-            self.assertEqual([start % PIECE for start in starts], [0, 0, 0])
+            self.assertEqual(len(starts), 3)
+            self.assertEqual([start % PART for start in starts], [0, 0, 0])
             self.assertEqual(starts[0], 0)
-            for before, after in zip(fetches, fetches[1:]):
-                self.assertLessEqual(before.start + before.sent - after.start, TAIL)
-                self.assertGreater(after.start, before.start)
+            in_flow, at_rest = (before.start + before.sent - after.start for before, after in zip(fetches, fetches[1:]))
+            self.assertLessEqual(in_flow, TAIL)
+            self.assertLess(at_rest, PART)
+            self.assertEqual(starts, sorted(set(starts)))
             self.assertEqual(fetches[2].start + fetches[2].sent, size)
-            if self.large:
-                again = self.web.sent() - size
-                print(f"\n{size} bytes in three parts from {starts}; {again} bytes sent again; the last part took {last:.1f} s "
-                      f"({fetches[2].sent / last / 1e6:.0f} MB/s with hashing)")
+            print(f"\n{size} bytes in three parts from {starts}; sent again after a kill in full flow: {in_flow}, at rest: "
+                  f"{at_rest}; the last part took {last:.1f} s ({fetches[2].sent / last / 1e6:.0f} MB/s with hashing)")
 
     def test_bytes_with_another_digest_are_refused_and_not_kept(self):
         with self.device() as (device,):
@@ -181,24 +201,45 @@ class Fetching(unittest.TestCase):
                 self.assertNotEqual(device.plexus("model", "pull", source, check=False).returncode, 0, source)
             self.assertEqual(self.web.answers, [])
 
+    @unittest.skipUnless(os.geteuid() == 0, "a disk is mounted by root")
     def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(self):
-        folder = self.folder / "small-disk"
-        folder.mkdir()
-        megabytes = self.model.stat().st_size // (1 << 20) + 40
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)], check=True)
-        try:
-            with self.device(PLEXUS_HOME=str(folder / "home")) as (device,):
-                device.start()
-                for settings in (["--sha256", self.digest], []):
-                    refused = device.plexus("model", "pull", "hf:org/repo/tiny.gguf", *settings, check=False)
-                    self.assertEqual(refused.returncode, 1)
-                    self.assertIn("MB free", refused.stderr)
-                self.assertEqual(max(answer.sent for answer in self.web.answers), 1)
-                self.assertEqual(os.listdir(folder / "home/data/models/partial"), [])
-                self.assertEqual(device.plexus("status").returncode, 0)
-                device.stop()
-        finally:
-            subprocess.run(["umount", str(folder)], check=True)
+        with small_disk(self.folder / "small", (self.model.stat().st_size >> 20) + 40) as folder, \
+                self.device(PLEXUS_HOME=str(folder / "home")) as (device,):
+            device.start()
+            for settings in (["--sha256", self.digest], []):
+                refused = device.plexus("model", "pull", "hf:org/repo/tiny.gguf", *settings, check=False)
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn("MB free", refused.stderr)
+            self.assertEqual(max(answer.sent for answer in self.web.answers), 1)
+            self.assertEqual(os.listdir(folder / "home/data/models/partial"), [])
+            self.assertEqual(device.plexus("status").returncode, 0)
+
+    @unittest.skipUnless(os.geteuid() == 0, "a disk is mounted by root")
+    def test_a_disk_that_fills_up_in_the_middle_is_told_and_the_pull_goes_on_when_there_is_room(self):
+        size = self.model.stat().st_size
+        with small_disk(self.folder / "small", (size >> 20) + 100) as disk, self.device(PLEXUS_HOME=str(disk / "home")) as (device,):
+            device.start()
+            models = disk / "home/data/models"
+            self.web.hold(size // 2)
+            pull = self.begin_pull(device)
+            eventually(lambda: self.is_written(models / "partial", size // 2), 120)
+            (partial,) = (models / "partial").glob("*.part")
+            filler = take_room(disk, partial, size * 3 // 4, size)
+            self.web.release()
+            _, told = pull.communicate(timeout=120)
+            again = device.plexus("model", "pull", "hf:org/repo/tiny.gguf", check=False)
+
+            for code, text in ((pull.returncode, told), (again.returncode, again.stderr)):
+                self.assertEqual(code, 1)
+                self.assertRegex(text, rf"the disk is full\n +why: it has 0 MB free, the model has {size >> 20} MB; what came")
+            self.assertEqual(device.json("model", "ls"), [])
+            self.assertEqual(list(models.rglob("*.gguf")), [])
+            filler.unlink()
+            device.plexus("model", "pull", "hf:org/repo/tiny.gguf", "--sha256", self.digest)
+            self.assertEqual(device.json("model", "show", "tiny")["digest"], self.digest)
+            last = [answer for answer in self.web.answers if answer.sent > 1][-1]
+            self.assertGreater(last.start, size * 7 // 10)
+            device.plexus("model", "verify", "tiny")
 
     def test_a_quota_is_kept(self):
         gigabytes = self.model.stat().st_size // 1_000_000_000 + 1

@@ -38,7 +38,8 @@ class Answer:
 
 
 class Web:
-    """Files by path; `redirects` by path; `bytes_per_second` of one answer, 0 for as fast as it goes."""
+    """Files by path; `redirects` by path; `bytes_per_second` of one answer, 0 for as fast as it goes. Between hold() and
+    release() nothing behind a place of a file is sent."""
 
     def __init__(self, certificate: pathlib.Path):
         self.files: dict[str, pathlib.Path] = {}
@@ -46,6 +47,8 @@ class Web:
         self.digests: dict[str, str] = {}
         self.answers: list[Answer] = []
         self.bytes_per_second = 0
+        self.held_at: int | None = None
+        self.released = threading.Event()
         web = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,7 +82,16 @@ class Web:
     def address(self) -> str:
         return f"https://localhost:{self.server.server_address[1]}"
 
+    def hold(self, place: int) -> None:
+        self.released.clear()
+        self.held_at = place
+
+    def release(self) -> None:
+        self.held_at = None
+        self.released.set()
+
     def stop(self) -> None:
+        self.release()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -126,7 +138,11 @@ class Web:
     def send(self, handler, file, count: int, noted: Answer) -> None:
         began = time.monotonic()
         while noted.sent < count:
-            piece = file.read(min(PIECE, count - noted.sent))
+            held_at, place = self.held_at, file.tell()
+            if held_at is not None and place >= held_at:
+                self.released.wait()
+                continue
+            piece = file.read(min(PIECE, count - noted.sent, (held_at or place + PIECE) - place))
             handler.wfile.write(piece)
             noted.sent += len(piece)
             if self.bytes_per_second:
