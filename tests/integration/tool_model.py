@@ -1,6 +1,9 @@
-"""A model file with another chat template: the default model has none for tools."""
+"""A model file with another chat template: the default model has none for tools. And a tool call there and back."""
+import json
 import pathlib
 import struct
+
+from mesh_testing import chunks_of
 
 KEY = b"tokenizer.chat_template"
 ALIGNMENT = 32
@@ -37,7 +40,34 @@ class Reader:
             self.place += SIZES[kind]
 
 
-def write_tool_model(source: str, target: pathlib.Path, template: str) -> None:
+# In the dialect of "Cohere2 MoE" in llama.cpp's chat parsers, whose grammar leaves no word before a call that is required. It
+# thinks nothing; behind a tool's result it answers in words.
+CALLING_TEMPLATE = """
+{%- macro turn(who) %}<|START_OF_TURN_TOKEN|><|{{ who }}_TOKEN|>{% endmacro %}
+{%- if tools %}{{ turn("SYSTEM") }}Tools: {{ tools | tojson }}
+A call: <|START_ACTION|>[{"tool_call_id": "0", "tool_name": "name", "parameters": {}}]<|END_ACTION|><|im_end|>{% endif %}
+{%- for message in messages %}
+    {%- if message.role == "assistant" %}{{ turn("CHATBOT") }}
+        {%- if message.tool_calls %}<|START_ACTION|>[
+            {%- for call in message.tool_calls %}{% if not loop.first %}, {% endif -%}
+{"tool_call_id": "{{ loop.index0 }}", "tool_name": "{{ call.function.name }}", "parameters": {{ call.function.arguments | tojson }}}
+            {%- endfor %}]<|END_ACTION|>
+        {%- else %}<|START_TEXT|>{{ message.content }}<|END_TEXT|>{% endif %}
+    {%- elif message.role == "tool" %}{{ turn("SYSTEM") }}<|START_TOOL_RESULT|>{{ message.content }}<|END_TOOL_RESULT|>
+    {%- else %}{{ turn("USER" if message.role == "user" else "SYSTEM") }}<|START_TEXT|>{{ message.content }}<|END_TEXT|>{% endif -%}
+    <|im_end|>
+{%- endfor %}
+{%- if add_generation_prompt %}{{ turn("CHATBOT") }}<|START_THINKING|><|END_THINKING|>
+    {%- if not tools or messages[-1].role == "tool" %}<|START_TEXT|>{% endif %}
+{%- endif %}"""
+
+CITIES = ["Paris", "Oslo"]
+WEATHER = {"type": "function", "function": {
+    "name": "weather", "description": "The weather of a city",
+    "parameters": {"type": "object", "properties": {"city": {"enum": CITIES}}, "required": ["city"]}}}
+
+
+def write_tool_model(source: str, target: pathlib.Path, template: str = CALLING_TEMPLATE) -> None:
     """Copies a GGUF file, its chat template replaced (ggml docs/gguf.md)."""
     data = pathlib.Path(source).read_bytes()
     reader = Reader(data)
@@ -64,3 +94,28 @@ def write_tool_model(source: str, target: pathlib.Path, template: str) -> None:
     head += bytes(-len(head) % ALIGNMENT)
     weights = (reader.place + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
     target.write_bytes(head + data[weights:])
+
+
+def check_tool_round_trip(test, device, model: str) -> None:
+    """A call that must be made, whole and streamed; its result is given back, and answered in words."""
+    asked = [{"role": "user", "content": "What is the weather in Paris?"}]
+    by_name = {"type": "function", "function": {"name": "weather"}}
+
+    def ask(**further) -> str:
+        body = {"model": model, "temperature": 0, "max_tokens": 64, "messages": asked, "tools": [WEATHER]} | further
+        status, text = device.curl("/v1/chat/completions", body)
+        test.assertEqual(status, 200, text)
+        return text
+
+    choice = json.loads(ask(tool_choice=by_name))["choices"][0]
+    (call,) = choice["message"]["tool_calls"]
+    test.assertEqual((choice["finish_reason"], call["type"], call["function"]["name"]), ("tool_calls", "function", "weather"))
+    test.assertIn(json.loads(call["function"]["arguments"])["city"], CITIES)
+    pieces = [piece for chunk in chunks_of(ask(tool_choice=by_name, stream=True)) for choice in chunk["choices"]
+              for piece in choice["delta"].get("tool_calls") or []]
+    test.assertEqual([piece["function"]["name"] for piece in pieces if "name" in piece["function"]], ["weather"])
+    arguments = "".join(piece["function"].get("arguments") or "" for piece in pieces)
+    test.assertEqual(json.loads(arguments), json.loads(call["function"]["arguments"]))
+    told = [*asked, {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "Sunny, 21 degrees"}]
+    test.assertTrue(json.loads(ask(messages=told, tool_choice="none"))["choices"][0]["message"]["content"])
