@@ -44,25 +44,27 @@ test('collects a stream with its helper', async () => {
   assert.ok(final.choices[0].message.content.length > 0)
 })
 
-test('passes tools through', async () => {
-  const tools = [{
+test('calls a tool and takes its result', async () => {
+  const cities = ['Paris', 'Oslo']
+  const weather = {
     type: 'function',
     function: { name: 'weather', description: 'The weather of a city',
-                parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
-  }]
-  const asked = [{ role: 'user', content: 'What is the weather in Paris?' }]
-  const call = { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Paris"}' } }
-  const told = [...asked, { role: 'assistant', content: null, tool_calls: [call] },
-                { role: 'tool', tool_call_id: 'call_1', content: 'Sunny, 21 degrees' }]
-  const promptTokens = async (messages, fields) => {
-    const body = { ...question, model: 'tools', max_tokens: 8, messages, ...fields }
-    return (await client.chat.completions.create(body)).usage.prompt_tokens
+                parameters: { type: 'object', properties: { city: { enum: cities } }, required: ['city'] } },
   }
+  const asked = { ...question, model: 'caller', max_tokens: 96, tools: [weather],
+                  messages: [{ role: 'user', content: 'What is the weather in Paris?' }] }
+  const { message, finish_reason: reason } = (await client.chat.completions.create({ ...asked, tool_choice: 'required' })).choices[0]
+  const [call] = message.tool_calls
+  const chosen = { type: 'function', function: { name: 'weather' } }
+  const [streamed] = (await client.chat.completions.stream({ ...asked, tool_choice: chosen }).finalMessage()).tool_calls
+  const told = [...asked.messages, message, { role: 'tool', tool_call_id: call.id, content: 'Sunny, 21 degrees' }]
+  const answer = await client.chat.completions.create({ ...asked, messages: told })
 
-  const plain = await promptTokens(asked, {})
-  const withTool = await promptTokens(asked, { tools, tool_choice: 'auto' })
-  assert.ok(withTool > plain + 50)
-  assert.ok(await promptTokens(told, { tools }) > withTool + 10)
+  assert.equal(reason, 'tool_calls')
+  assert.equal(call.function.name, 'weather')
+  assert.ok(cities.includes(JSON.parse(call.function.arguments).city))
+  assert.deepEqual([streamed.function.name, streamed.function.arguments], [call.function.name, call.function.arguments])
+  assert.ok(answer.choices[0].message.content.length > 0)
 })
 
 test('stops when the caller leaves', async () => {

@@ -8,6 +8,12 @@ import openai
 QUESTION = {"model": "tiny", "temperature": 0, "max_tokens": 32,
             "messages": [{"role": "user", "content": "Name three colours"}]}
 
+CITIES = ["Paris", "Oslo"]
+WEATHER = {"type": "function", "function": {
+    "name": "weather", "description": "The weather of a city", "strict": True,
+    "parameters": {"type": "object", "properties": {"city": {"type": "string", "enum": CITIES}}, "required": ["city"],
+                   "additionalProperties": False}}}
+
 
 def client(key: str = os.environ["OPENAI_API_KEY"]) -> openai.OpenAI:
     return openai.OpenAI(base_url=os.environ["OPENAI_BASE_URL"], api_key=key, max_retries=0)
@@ -38,23 +44,22 @@ class Client(unittest.TestCase):
         self.assertEqual(text, whole.choices[0].message.content)
         self.assertEqual(stream[-1].usage.completion_tokens, whole.usage.completion_tokens)
 
-    def test_passes_tools_through(self):
-        tool = {"type": "function",
-                "function": {"name": "weather", "description": "The weather of a city",
-                             "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
-                                            "required": ["city"]}}}
+    def test_calls_a_tool_and_takes_its_result(self):
         asked = [{"role": "user", "content": "What is the weather in Paris?"}]
-        called = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
-        told = [*asked, {"role": "assistant", "content": None, "tool_calls": [called]},
-                {"role": "tool", "tool_call_id": "call_1", "content": "Sunny, 21 degrees"}]
+        question = QUESTION | {"model": "caller", "max_tokens": 96, "messages": asked, "tools": [WEATHER]}
+        chosen = {"type": "function", "function": {"name": "weather"}}
+        choice = self.client.chat.completions.create(**question, tool_choice=chosen).choices[0]
+        (call,) = choice.message.tool_calls
+        with self.client.chat.completions.stream(**question, tool_choice="required") as stream:
+            (streamed,) = stream.get_final_completion().choices[0].message.tool_calls
 
-        def prompt_tokens(messages: list, **fields) -> int:
-            question = QUESTION | {"model": "tools", "max_tokens": 8, "messages": messages, **fields}
-            return self.client.chat.completions.create(**question).usage.prompt_tokens
-
-        plain, with_tool = prompt_tokens(asked), prompt_tokens(asked, tools=[tool], tool_choice="auto")
-        self.assertGreater(with_tool, plain + 50)
-        self.assertGreater(prompt_tokens(told, tools=[tool]), with_tool + 10)
+        self.assertEqual((choice.finish_reason, call.function.name), ("tool_calls", "weather"))
+        self.assertIn(json.loads(call.function.arguments)["city"], CITIES)
+        self.assertEqual((streamed.function.name, streamed.function.arguments), (call.function.name, call.function.arguments))
+        told = [*asked, choice.message, {"role": "tool", "tool_call_id": call.id, "content": "Sunny, 21 degrees"}]
+        answer = self.client.chat.completions.create(**question | {"messages": told})
+        self.assertTrue(answer.choices[0].message.content)
+        self.assertFalse(answer.choices[0].message.tool_calls)
 
     def test_keeps_to_a_schema(self):
         schema = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"]}

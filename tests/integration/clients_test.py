@@ -19,6 +19,8 @@ class Clients(SoloDevice):
         template = pathlib.Path(prepared("fetch", "--print", "llama.cpp")) / "models/templates/Qwen-Qwen2.5-7B-Instruct.jinja"
         write_tool_model(DEFAULT_MODEL, device.home / "tools.gguf", template.read_text())
         device.plexus("model", "import", str(device.home / "tools.gguf"), "--name", "tools")
+        write_tool_model(DEFAULT_MODEL, device.home / "caller.gguf")
+        device.plexus("model", "import", str(device.home / "caller.gguf"), "--name", "caller")
         base = f"http://127.0.0.1:{device.port}"
         status = json.loads(device.plexus("status", "--json").stdout)["data"]
         cls.environment = dict(os.environ, OPENAI_BASE_URL=base + "/v1", OPENAI_API_KEY=device.token,

@@ -35,11 +35,14 @@ for (const [name, model] of [['responses', openai('tiny')], ['chat', openai.chat
   })
 }
 
-test('ai: a tool is offered in both ways', async () => {
-  for (const model of [openai('tools'), compatible('tools')]) {
-    const answer = await generateText({ model, ...asked, maxOutputTokens: 4, tools: { choose } })
+test('ai: a tool is called in all ways', async () => {
+  for (const model of [openai('caller'), openai.chat('caller'), compatible('caller')]) {
+    const { toolCalls } = await generateText({
+      model, ...asked, prompt: 'Choose red', maxOutputTokens: 96, tools: { choose }, toolChoice: 'required',
+    })
 
-    assert.ok(answer.usage.inputTokens > 50)
+    assert.deepEqual(toolCalls.map(call => call.toolName), ['choose'])
+    assert.ok(['red', 'green'].includes(toolCalls[0].input.colour))
   }
 })
 
@@ -59,4 +62,14 @@ test('langchain: chats and streams', async () => {
 
   assert.ok(answer.content.length > 0)
   assert.equal(text, answer.content)
+})
+
+test('langchain: a tool is called', async () => {
+  const model = new ChatOpenAI({ model: 'caller', temperature: 0, maxTokens: 96, apiKey, configuration: { baseURL }, maxRetries: 0 })
+  const parameters = { type: 'object', properties: { colour: { enum: ['red', 'green'] } }, required: ['colour'] }
+  const offered = { type: 'function', function: { name: 'choose', description: 'Chooses a colour', parameters } }
+  const { tool_calls: calls } = await model.bindTools([offered], { tool_choice: 'choose' }).invoke('Choose red')
+
+  assert.equal(calls[0].name, 'choose')
+  assert.ok(['red', 'green'].includes(calls[0].args.colour))
 })
