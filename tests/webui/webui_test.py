@@ -24,12 +24,15 @@ from mesh_testing import SoloDevice  # noqa: E402
 
 QUESTION = "What does the sea look like at night?"
 
-# A guest of this device alone: no account, nothing fetched, nothing told to anyone.
+# For one person without an account; nothing is fetched, nothing told to anyone; one question is one request.
 SETTINGS = {
     "WEBUI_AUTH": "false",
-    "USE_SLIM_DOCKER": "true",  # the packages of requirements.in are those of its slim edition
+    "USE_SLIM_DOCKER": "true",  # see requirements.in
     "OFFLINE_MODE": "true",
     "ANONYMIZED_TELEMETRY": "false",
+    "ENABLE_TITLE_GENERATION": "false",
+    "ENABLE_FOLLOW_UP_GENERATION": "false",
+    "ENABLE_TAGS_GENERATION": "false",
     "DEFAULT_MODEL_PARAMS": '{"temperature": 0, "max_tokens": 120}',
 }
 
@@ -56,18 +59,20 @@ class OpenWebui(SoloDevice):
         """Open WebUI started by `command`, with a folder of its own; its address once it answers."""
         folder = self.device.home / name
         folder.mkdir()
-        port = free_port()
+        address = f"127.0.0.1:{free_port()}"
         kept = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
-        environment = kept | SETTINGS | settings | {
-            "PATH": f"{pathlib.Path(sys.executable).parent}:{kept['PATH']}", "HOME": str(folder), "DATA_DIR": str(folder / "data")}
+        environment = kept | SETTINGS | settings | {"HOME": str(folder), "DATA_DIR": str(folder / "data"),
+                                                    "PATH": f"{pathlib.Path(sys.executable).parent}:{kept['PATH']}"}
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(["sh", "-c", f"{command} --host 127.0.0.1 --port {port}"], cwd=folder, env=environment,
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(["sh", "-c", f"{command} --host {address.replace(':', ' --port ')}"], cwd=folder,
+                                       env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       start_new_session=True)
         try:
-            self.wait_until_served(process, f"http://127.0.0.1:{port}", folder / "log")
-            yield f"http://127.0.0.1:{port}"
+            self.wait_until_served(process, f"http://{address}", folder / "log")
+            yield f"http://{address}"
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def wait_until_served(self, process, address: str, log: pathlib.Path) -> None:
@@ -82,7 +87,7 @@ class OpenWebui(SoloDevice):
     def chat(self, address: str, picture: pathlib.Path) -> list[int]:
         """Asks in a browser as a person would; gives the lengths that the answer had on its way."""
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
             page = browser.new_page(viewport={"width": 1100, "height": 700})
             page.goto(address)
             page.get_by_role("button", name="Okay, Let's Go!").click(timeout=120_000)
@@ -107,13 +112,13 @@ class OpenWebui(SoloDevice):
         with self.served(name, command, **settings) as address:
             lengths = self.chat(address, self.device.home / f"{name}.png")
 
-        self.assertGreaterEqual(len(lengths), 3, "the answer came at once")
-        self.assertEqual(lengths, sorted(lengths))
-        self.assertGreater(self.answered(route), before)
+        self.assertGreater(len(lengths), 5, "the answer did not grow")
+        self.assertGreater(lengths[-1], lengths[0])
+        self.assertEqual(self.answered(route), before + 1)
         return self.device.home / f"{name}.png"
 
     def test_a_browser_chats_by_openais_api_as_connect_sets_it_up(self):
-        (command,) = self.device.json("connect", "open-webui", "--write")["then"]
+        command = self.device.json("connect", "open-webui", "--write")["then"][0]
 
         picture = self.check_chat("openai", "/v1/chat/completions", command)
 
