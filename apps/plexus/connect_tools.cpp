@@ -107,7 +107,8 @@ ToolPlan plan_opencode(Connection const& connection, Places const& places, Paths
             .then = {"opencode --model " + shell_quoted("plexus/" + connection.model)}};
 }
 
-/// It takes settings from its environment at its first start alone.
+/// It takes settings from its environment at its first start alone. Unless told, it listens to the whole network, and who
+/// comes first is its administrator.
 ToolPlan plan_open_webui(Connection const& connection, Places const&, Paths const& paths, Environment const&)
 {
     auto const file = paths.config_file.parent_path() / "open-webui.env";
@@ -117,7 +118,7 @@ ToolPlan plan_open_webui(Connection const& connection, Places const&, Paths cons
         connection.url + "/v1", connection.token);
     return {.file = file,
             .snippet = text,
-            .then = {fmt::format("set -a; . {}; set +a; open-webui serve", shell_quoted(file.string())),
+            .then = {fmt::format("set -a; . {}; set +a; open-webui serve --host 127.0.0.1", shell_quoted(file.string())),
                      fmt::format("If it has run before, add {} and the key in its settings, under Connections.",
                                  connection.url + "/v1")}};
 }

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 import unittest
-import urllib.error
 import urllib.request
 
 from playwright.sync_api import expect, sync_playwright
@@ -59,17 +58,16 @@ class OpenWebui(SoloDevice):
         """Open WebUI started by `command`, with a folder of its own; its address once it answers."""
         folder = self.device.home / name
         folder.mkdir()
-        address = f"127.0.0.1:{free_port()}"
+        port = free_port()
         kept = {name: value for name, value in os.environ.items() if "KEY" not in name and "TOKEN" not in name}
         environment = kept | SETTINGS | settings | {"HOME": str(folder), "DATA_DIR": str(folder / "data"),
                                                     "PATH": f"{pathlib.Path(sys.executable).parent}:{kept['PATH']}"}
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(["sh", "-c", f"{command} --host {address.replace(':', ' --port ')}"], cwd=folder,
-                                       env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       start_new_session=True)
+            process = subprocess.Popen(["sh", "-c", f"{command} --port {port}"], cwd=folder, env=environment,
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
-            self.wait_until_served(process, f"http://{address}", folder / "log")
-            yield f"http://{address}"
+            self.wait_until_served(process, f"http://127.0.0.1:{port}", folder / "log")
+            yield f"http://127.0.0.1:{port}"
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -128,7 +126,7 @@ class OpenWebui(SoloDevice):
     def test_a_browser_chats_by_ollamas_api_with_the_token(self):
         key = json.dumps({"0": {"key": self.device.token}})
 
-        self.check_chat("ollama", "/api/chat", "open-webui serve", ENABLE_OPENAI_API="false",
+        self.check_chat("ollama", "/api/chat", "open-webui serve --host 127.0.0.1", ENABLE_OPENAI_API="false",
                         OLLAMA_BASE_URL=f"http://127.0.0.1:{self.device.port}", OLLAMA_API_CONFIGS=key)
 
 
