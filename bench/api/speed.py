@@ -20,14 +20,12 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench/libp2p"), str(ROOT / "tests/integration")]
+import ways
+
 SLOTS, CONTEXT, PORT = 1, 2048, 9931
 WARM_TOKENS = 16
 QUESTION = "Write a long story about a lighthouse keeper."
 LOCAL, MESH = ("llama-server", "plexus"), ("llama-server over the link", "plexus through the mesh")
-
-
-def output(*command) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 class Client:
@@ -39,32 +37,37 @@ class Client:
         self.process = subprocess.Popen([*prefix, sys.executable, str(ROOT / "bench/api/client.py")],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def ask(self, body: dict) -> dict:
-        before = self.processor_seconds()
+    def send(self, body: dict) -> None:
         self.process.stdin.write(json.dumps({**self.order, "body": body}) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+
+    def receive(self) -> dict:
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, body: dict) -> dict:
+        before = self.processor_seconds()
+        self.send(body)
+        answer = self.receive()
         used = {name: spent - before[name] for name, spent in self.processor_seconds().items()}
         return {**answer, "processor_seconds": used}
 
     def processor_seconds(self) -> dict:
-        return {name: scheduled_seconds(process) for name, process in self.processes}
+        return {name: ways.scheduled_seconds(process) for name, process in self.processes}
 
 
-def scheduled_seconds(process: int) -> float:
-    """Time on a processor of all threads, in nanosecond steps."""
-    threads = pathlib.Path(f"/proc/{process}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+def llama_server_command(model: str, threads: int, slots: int) -> list[str]:
+    """What plexus-engine asks of llama.cpp, in llama-server's words."""
+    program = pathlib.Path(ways.output(ROOT / "tools/build-llama", "--print")) / "bin/llama-server"
+    command = [program, "--model", model, "--alias", "tiny", "--parallel", slots, "--ctx-size", slots * CONTEXT,
+               "--threads", threads, "--cache-ram", 0, "--fit", "off", "--jinja", "--metrics", "--no-webui",
+               "--host", "0.0.0.0", "--port", PORT]
+    return [str(part) for part in command]
 
 
 @contextlib.contextmanager
-def llama_server(prefix: list, model: str, threads: int):
-    program = pathlib.Path(output(ROOT / "tools/build-llama", "--print")) / "bin/llama-server"
-    # What plexus-engine asks of llama.cpp, in llama-server's words.
-    command = [*prefix, str(program), "--model", model, "--alias", "tiny", "--parallel", SLOTS, "--ctx-size", SLOTS * CONTEXT,
-               "--threads", threads, "--cache-ram", 0, "--fit", "off", "--jinja", "--metrics", "--no-webui",
-               "--host", "0.0.0.0", "--port", PORT]
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def llama_server(prefix: list, model: str, threads: int, slots: int = SLOTS):
+    command = [*prefix, *llama_server_command(model, threads, slots)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         check = [*prefix, "curl", "--silent", "--fail", f"http://127.0.0.1:{PORT}/health"]
         while subprocess.run(check, stdout=subprocess.DEVNULL).returncode != 0:
@@ -134,7 +137,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--at-least", type=float, default=0, help="end with 1 if a ratio of tokens per second is lower")
     arguments = parser.parse_args()
-    model = output(ROOT / "tools/fetch", "--print", "default-model")
+    model = ways.output(ROOT / "tools/fetch", "--print", "default-model")
     os.environ |= {"PLEXUS_PROGRAMS": str(pathlib.Path(arguments.programs).resolve()), "PLEXUS_DEFAULT_MODEL": model}
     import peers
     body = {"model": "tiny", "temperature": 0, "max_tokens": arguments.tokens, "stream": True,
