@@ -39,7 +39,7 @@ class Agents(unittest.TestCase):
         work = device.home / "person/work"
         kept = {name: value for name, value in device.environment.items() if "KEY" not in name and "TOKEN" not in name}
         done = subprocess.run(command, cwd=work, env=kept | {"PWD": str(work)}, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=280)
+                              capture_output=True, text=True, timeout=900)
         self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
         return done
 
