@@ -62,14 +62,16 @@ struct RealEnv::State {
 void RealEnv::State::arm()
 {
     auto const next = timers.empty() ? Time::max() : timers.begin()->first.first;
-    if (next == armed_for) {
-        return;
-    }
-    armed_for = next;
     if (next == Time::max()) {
+        armed_for = next;
         system_timer.cancel();
         return;
     }
+    // It may wake early once: to set it anew for each timer that is later costs more.
+    if (armed_for <= next) {
+        return;
+    }
+    armed_for = next;
     system_timer.expires_at(std::chrono::steady_clock::time_point(next.time_since_epoch()));
     system_timer.async_wait([this](boost::system::error_code error) {
         if (!error) {
@@ -174,7 +176,6 @@ void RealEnv::cancel_timer(TimerId id)
     }
     state_->timers.erase(std::pair(found->second, id));
     state_->timer_times.erase(found);
-    // The armed system timer may now fire early once; re-arming on every cancel would cost more than that.
     if (state_->timers.empty()) {
         state_->arm();
     }

@@ -1,14 +1,12 @@
 #include "base/real_http.h"
 
-#include <csignal>
-#include <mutex>
+#include <map>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <thread>
 #include <unistd.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <curl/curl.h>
 
 #include "base/url.h"
@@ -18,8 +16,9 @@ namespace plexus {
 namespace {
 
 constexpr std::size_t max_head_fields = 256;
-constexpr int longest_wait_milliseconds = 60'000;
-constexpr std::size_t max_idle_connections = 8;
+constexpr std::size_t max_idle_connections = 64;
+constexpr std::size_t max_spare_handles = 64;
+constexpr long least_upload_buffer = 16 << 10;  // curl's own size is so large that malloc gives it back each time
 
 struct FreeList {
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -29,21 +28,6 @@ struct FreeEasy {
 };
 struct FreeMulti {
     void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
-};
-
-/// What both threads know of one request.
-struct Exchange {
-    explicit Exchange(Executor executor) : changed(std::move(executor)) {}
-
-    std::mutex mutex;  // guards all up to `reading`
-    std::optional<HttpHead> head;
-    Bytes body;
-    std::optional<Error> failure;
-    bool is_over = false;
-    bool is_paused = false;
-    bool is_told = false;  // a wake-up of the loop is on its way
-
-    Signal changed;  // loop only
 };
 
 std::string lower_case(std::string_view text)
@@ -142,29 +126,77 @@ std::string_view trimmed(std::string_view text)
     return end == std::string_view::npos ? std::string_view{} : text.substr(begin, end + 1 - begin);
 }
 
-/// One request as the worker thread sees it.
-class Transfer {
+using EasyHandle = std::unique_ptr<CURL, FreeEasy>;
+
+/// curl on the loop: waits at its sockets and for its times.
+class Driver {
 public:
-    Transfer(Executor executor, std::shared_ptr<Exchange> exchange, HttpRequest request)
-        : executor_(std::move(executor)), exchange_(std::move(exchange)), request_(std::move(request)),
-          handle_(curl_easy_init())
+    explicit Driver(asio::io_context& loop);
+    Driver(Driver const&) = delete;
+    ~Driver();
+
+    /// A handle without options.
+    EasyHandle take_handle();
+    void add(CURL* handle);
+    /// Ends what it does, if that is not over.
+    void remove(EasyHandle handle);
+    /// Lets curl go on, at one socket or where time has passed.
+    void act(curl_socket_t socket = CURL_SOCKET_TIMEOUT, int events = 0);
+
+private:
+    using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
+    using Timer =
+        asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
+
+    /// A socket of curl's at which the loop waits; it stays curl's.
+    struct Watched {
+        Watched(asio::io_context& loop, curl_socket_t socket) : descriptor(loop, socket) {}
+        Descriptor descriptor;
+        int wanted = CURL_POLL_NONE;
+        int waiting = CURL_POLL_NONE;
+    };
+
+    template <typename T>
+    void set(CURLMoption option, T value)
     {
+        std::ignore = curl_multi_setopt(multi_.get(), option, value);
     }
 
-    CURL* handle() const { return handle_.get(); }
-    Exchange const* exchange() const { return exchange_.get(); }
+    void want(curl_socket_t socket, int wanted);
+    void wait_at(std::shared_ptr<Watched> const& watched, int side);
+    void wake_in(long milliseconds);
+    void arm();
+    void collect();
 
-    Result<void> prepare();
+    asio::io_context& loop_;
+    Timer timer_;
+    Timer::time_point due_ = Timer::time_point::max();
+    Timer::time_point armed_for_ = Timer::time_point::max();  // not after due_
+    std::map<curl_socket_t, std::shared_ptr<Watched>> sockets_;
+    std::vector<EasyHandle> spare_;
+    std::unique_ptr<CURLM, FreeMulti> multi_;
+};
+
+class Transfer final : public HttpTransfer {
+public:
+    Transfer(asio::io_context& loop, std::shared_ptr<Driver> driver, HttpRequest request)
+        : driver_(std::move(driver)), request_(std::move(request)), handle_(driver_->take_handle()),
+          changed_(loop.get_executor())
+    {
+        if (auto const prepared = prepare(); !prepared) {
+            end(prepared.error());
+            return;
+        }
+        driver_->add(handle_.get());
+    }
+
+    ~Transfer() override { driver_->remove(std::move(handle_)); }
+
+    Task<Result<HttpHead>> head() override;
+    Task<Result<Bytes>> read() override;
+
+    /// curl is done with it.
     void end(CURLcode code);
-    void fail_with(Error error);
-    void resume();
-
-    /// The last reference of this thread goes with a message to the loop, where a Signal may end.
-    static void release(std::unique_ptr<Transfer> transfer)
-    {
-        auto executor = transfer->executor_;
-        asio::post(executor, [exchange = std::move(transfer->exchange_)] {});
-    }
 
 private:
     template <typename T>
@@ -173,17 +205,17 @@ private:
         std::ignore = curl_easy_setopt(handle_.get(), option, value);
     }
 
+    Result<void> prepare();
     void set_limits();
     Result<void> set_fields();
     std::size_t take_line(std::string_view line);
     std::size_t take_body(std::string_view piece);
     curl_socket_t open_socket(curl_sockaddr const& to);
-    void tell(std::unique_lock<std::mutex> lock);
+    void end(Error error);
 
-    Executor executor_;
-    std::shared_ptr<Exchange> exchange_;
+    std::shared_ptr<Driver> driver_;
     HttpRequest request_;
-    std::unique_ptr<CURL, FreeEasy> handle_;
+    EasyHandle handle_;
     std::unique_ptr<curl_slist, FreeList> fields_;
     std::array<char, CURL_ERROR_SIZE> reason_{};
     HttpHead head_;
@@ -191,6 +223,12 @@ private:
     bool has_head_ = false;
     bool must_be_public_ = true;
     std::optional<asio::ip::address> refused_address_;
+
+    Bytes body_;  // that nobody has taken
+    bool is_paused_ = false;
+    bool is_over_ = false;
+    std::optional<Error> failure_;
+    Signal changed_;
 };
 
 Result<void> Transfer::prepare()
@@ -205,6 +243,7 @@ Result<void> Transfer::prepare()
     if (request_.public_only && literal && !is_public(*literal)) {
         return fail(ErrorKind::not_allowed, "{} is not an address of the public internet", url->host);
     }
+    set(CURLOPT_PRIVATE, this);
     set(CURLOPT_URL, url->text().c_str());
     set(CURLOPT_PROXY, proxy.c_str());
     set(CURLOPT_NOPROXY, "");
@@ -216,10 +255,16 @@ Result<void> Transfer::prepare()
     set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
     set(CURLOPT_USERAGENT, "plexus/" PLEXUS_VERSION);
     set(CURLOPT_ERRORBUFFER, reason_.data());
+    set(CURLOPT_UPLOAD_BUFFERSIZE, least_upload_buffer);
     // A connection that another request opened was judged by that one's rules.
     set(CURLOPT_FRESH_CONNECT, request_.public_only ? 1L : 0L);
+    auto const* bundle = static_cast<char*>(nullptr);
+    std::ignore = curl_easy_getinfo(handle_.get(), CURLINFO_CAINFO, &bundle);
     if (!request_.authorities.empty()) {
         set(CURLOPT_CAINFO, request_.authorities.c_str());  // the system's folder of authorities stays trusted
+    } else if (bundle != nullptr) {
+        set(CURLOPT_CAPATH,
+            static_cast<char const*>(nullptr));  // a bundle alone is read once a day, a folder each time
     }
     set_limits();
     return set_fields();
@@ -295,7 +340,7 @@ std::size_t Transfer::take_line(std::string_view line)
     }
     head_bytes_ += line.size();
     if (head_bytes_ > HttpTransfer::max_head_bytes || head_.fields.size() > max_head_fields) {
-        fail_with({ErrorKind::too_large, "the head of the answer is too long"});
+        end({ErrorKind::too_large, "the head of the answer is too long"});
         return 0;
     }
     if (line.starts_with("HTTP/")) {
@@ -313,269 +358,221 @@ std::size_t Transfer::take_line(std::string_view line)
     if (status < 200) {
         return line.size();  // 100 and kin: the head that counts follows
     }
-    has_head_ = true;
     head_.status = static_cast<int>(status);
-    auto lock = std::unique_lock(exchange_->mutex);
-    exchange_->head = std::move(head_);
-    tell(std::move(lock));
+    has_head_ = true;
+    changed_.notify();
     return line.size();
 }
 
 std::size_t Transfer::take_body(std::string_view piece)
 {
-    auto lock = std::unique_lock(exchange_->mutex);
-    if (exchange_->body.size() >= HttpTransfer::max_waiting_bytes) {
-        exchange_->is_paused = true;
+    if (body_.size() >= max_waiting_bytes) {
+        is_paused_ = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    append(exchange_->body, as_view(piece));
-    tell(std::move(lock));
+    append(body_, as_view(piece));
+    changed_.notify();
     return piece.size();
-}
-
-void Transfer::resume()
-{
-    std::ignore = curl_easy_pause(handle_.get(), CURLPAUSE_CONT);
-}
-
-void Transfer::tell(std::unique_lock<std::mutex> lock)
-{
-    if (std::exchange(exchange_->is_told, true)) {
-        return;
-    }
-    lock.unlock();
-    asio::post(executor_, [exchange = exchange_] {
-        {
-            auto const own = std::scoped_lock(exchange->mutex);
-            exchange->is_told = false;
-        }
-        exchange->changed.notify();
-    });
-}
-
-void Transfer::fail_with(Error error)
-{
-    auto lock = std::unique_lock(exchange_->mutex);
-    if (exchange_->is_over) {
-        return;
-    }
-    exchange_->failure = std::move(error);
-    exchange_->is_over = true;
-    tell(std::move(lock));
 }
 
 void Transfer::end(CURLcode code)
 {
     if (code == CURLE_OK && has_head_) {
-        auto lock = std::unique_lock(exchange_->mutex);
-        exchange_->is_over = true;
-        tell(std::move(lock));
+        is_over_ = true;
+        changed_.notify();
         return;
     }
     if (refused_address_ && code == CURLE_COULDNT_CONNECT) {
-        fail_with({ErrorKind::not_allowed,
-                   fmt::format("its address {} is not one of the public internet", refused_address_->to_string())});
+        end({ErrorKind::not_allowed,
+             fmt::format("its address {} is not one of the public internet", refused_address_->to_string())});
         return;
     }
     auto const* const reason = reason_.front() == '\0' ? curl_easy_strerror(code) : reason_.data();
-    fail_with({code == CURLE_OK ? ErrorKind::malformed : kind_of(code), reason});
+    end({code == CURLE_OK ? ErrorKind::malformed : kind_of(code), reason});
+}
+
+void Transfer::end(Error error)
+{
+    if (!std::exchange(is_over_, true)) {
+        failure_ = std::move(error);
+        changed_.notify();
+    }
+}
+
+Task<Result<HttpHead>> Transfer::head()
+{
+    while (!has_head_ && !is_over_) {
+        co_await changed_.wait();
+    }
+    if (!has_head_) {
+        co_return std::unexpected(*failure_);
+    }
+    co_return head_;
+}
+
+Task<Result<Bytes>> Transfer::read()
+{
+    while (body_.empty() && !is_over_) {
+        co_await changed_.wait();
+    }
+    if (body_.empty() && failure_) {
+        co_return std::unexpected(*failure_);
+    }
+    auto taken = std::exchange(body_, {});
+    if (std::exchange(is_paused_, false)) {
+        std::ignore = curl_easy_pause(handle_.get(), CURLPAUSE_CONT);
+        driver_->act();
+    }
+    co_return taken;
+}
+
+Driver::Driver(asio::io_context& loop) : loop_(loop), timer_(loop), multi_(curl_multi_init())
+{
+    set(CURLMOPT_MAXCONNECTS, static_cast<long>(max_idle_connections));
+    set(CURLMOPT_SOCKETDATA, this);
+    set(
+        CURLMOPT_SOCKETFUNCTION, +[](CURL*, curl_socket_t socket, int wanted, void* self, void*) {
+            static_cast<Driver*>(self)->want(socket, wanted);
+            return 0;
+        });
+    set(CURLMOPT_TIMERDATA, this);
+    set(
+        CURLMOPT_TIMERFUNCTION, +[](CURLM*, long milliseconds, void* self) {
+            static_cast<Driver*>(self)->wake_in(milliseconds);
+            return 0;
+        });
+}
+
+Driver::~Driver()
+{
+    for (auto const& [socket, watched] : sockets_) {
+        watched->wanted = CURL_POLL_NONE;
+        watched->descriptor.release();
+    }
+    sockets_.clear();
+    multi_.reset();  // closes connections, and tells of it
+}
+
+EasyHandle Driver::take_handle()
+{
+    if (spare_.empty()) {
+        return EasyHandle(curl_easy_init());
+    }
+    auto handle = std::move(spare_.back());
+    spare_.pop_back();
+    return handle;
+}
+
+void Driver::add(CURL* handle)
+{
+    std::ignore = curl_multi_add_handle(multi_.get(), handle);
+    act();
+}
+
+void Driver::remove(EasyHandle handle)
+{
+    std::ignore = curl_multi_remove_handle(multi_.get(), handle.get());
+    if (spare_.size() < max_spare_handles) {
+        curl_easy_reset(handle.get());
+        spare_.push_back(std::move(handle));
+    }
+}
+
+void Driver::act(curl_socket_t socket, int events)
+{
+    auto running = 0;
+    std::ignore = curl_multi_socket_action(multi_.get(), socket, events, &running);
+    collect();
+}
+
+void Driver::want(curl_socket_t socket, int wanted)
+{
+    auto& watched = sockets_[socket];
+    if (wanted == CURL_POLL_REMOVE) {
+        if (watched) {
+            watched->wanted = CURL_POLL_NONE;
+            watched->descriptor.release();
+        }
+        sockets_.erase(socket);
+        return;
+    }
+    if (!watched) {
+        watched = std::make_shared<Watched>(loop_, socket);
+    }
+    watched->wanted = wanted;
+    wait_at(watched, CURL_POLL_IN);
+    wait_at(watched, CURL_POLL_OUT);
+}
+
+void Driver::wait_at(std::shared_ptr<Watched> const& watched, int side)
+{
+    if ((watched->wanted & side) == 0 || (watched->waiting & side) != 0) {
+        return;
+    }
+    watched->waiting |= side;
+    auto const kind = side == CURL_POLL_IN ? Descriptor::wait_read : Descriptor::wait_write;
+    watched->descriptor.async_wait(kind, [this, watched, side](boost::system::error_code code) {
+        watched->waiting &= ~side;
+        if ((watched->wanted & side) == 0) {
+            return;  // or this object may be gone
+        }
+        auto const events = side == CURL_POLL_IN ? CURL_CSELECT_IN : CURL_CSELECT_OUT;
+        act(watched->descriptor.native_handle(), code ? CURL_CSELECT_ERR : events);
+        wait_at(watched, side);
+    });
+}
+
+void Driver::wake_in(long milliseconds)
+{
+    if (milliseconds < 0) {
+        due_ = armed_for_ = Timer::time_point::max();
+        timer_.cancel();
+        return;
+    }
+    due_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    arm();
+}
+
+/// To wake too early once costs less than to set the timer anew each time.
+void Driver::arm()
+{
+    if (armed_for_ <= due_) {
+        return;
+    }
+    armed_for_ = due_;
+    timer_.expires_at(due_);
+    timer_.async_wait([this](boost::system::error_code code) {
+        if (code) {
+            return;
+        }
+        armed_for_ = Timer::time_point::max();
+        if (std::chrono::steady_clock::now() < due_) {
+            arm();
+            return;
+        }
+        due_ = Timer::time_point::max();
+        act();
+    });
+}
+
+void Driver::collect()
+{
+    auto left = 0;
+    while (auto const* message = curl_multi_info_read(multi_.get(), &left)) {
+        auto* transfer = static_cast<char*>(nullptr);
+        std::ignore = curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        if (message->msg == CURLMSG_DONE) {
+            reinterpret_cast<Transfer*>(transfer)->end(message->data.result);
+        }
+    }
 }
 
 }  // namespace
 
-/// The thread and what it is told. Orders go in under the mutex, answers come out through each Exchange.
-class RealHttp::Worker {
-public:
-    Worker() : multi_(curl_multi_init())
-    {
-        std::ignore = curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, static_cast<long>(max_idle_connections));
-        thread_ = std::thread([this] { run(); });
-    }
-
-    ~Worker()
-    {
-        give([](Worker& self) { self.is_ending_ = true; });
-        thread_.join();
-        for (auto& transfer : transfers_) {
-            std::ignore = curl_multi_remove_handle(multi_.get(), transfer->handle());
-        }
-    }
-
-    void add(std::unique_ptr<Transfer> transfer)
-    {
-        give([transfer = std::move(transfer)](Worker& self) mutable { self.begin(std::move(transfer)); });
-    }
-
-    void resume(std::shared_ptr<Exchange> exchange)
-    {
-        give([exchange = std::move(exchange)](Worker& self) {
-            if (auto const found = self.find(exchange.get()); found != self.transfers_.end()) {
-                (*found)->resume();
-            }
-        });
-    }
-
-    void cancel(std::shared_ptr<Exchange> exchange)
-    {
-        give([exchange = std::move(exchange)](Worker& self) {
-            if (auto const found = self.find(exchange.get()); found != self.transfers_.end()) {
-                self.drop(found);
-            }
-        });
-    }
-
-private:
-    using Order = std::move_only_function<void(Worker&)>;
-    using Transfers = std::vector<std::unique_ptr<Transfer>>;
-
-    void give(Order order)
-    {
-        {
-            auto const lock = std::scoped_lock(mutex_);
-            orders_.push_back(std::move(order));
-        }
-        std::ignore = curl_multi_wakeup(multi_.get());
-    }
-
-    void run()
-    {
-        // Signals are for the loop; what is written to a connection that has gone shall be an error.
-        auto all = sigset_t{};
-        ::sigfillset(&all);
-        ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
-        while (!is_ending_) {
-            auto orders = std::vector<Order>{};
-            {
-                auto const lock = std::scoped_lock(mutex_);
-                orders.swap(orders_);
-            }
-            for (auto& order : orders) {
-                order(*this);
-            }
-            auto running = 0;
-            std::ignore = curl_multi_perform(multi_.get(), &running);
-            collect();
-            if (!is_ending_) {
-                std::ignore = curl_multi_poll(multi_.get(), nullptr, 0, longest_wait_milliseconds, nullptr);
-            }
-        }
-    }
-
-    void begin(std::unique_ptr<Transfer> transfer)
-    {
-        if (auto prepared = transfer->prepare(); !prepared) {
-            transfer->fail_with(prepared.error());
-            Transfer::release(std::move(transfer));
-            return;
-        }
-        std::ignore = curl_multi_add_handle(multi_.get(), transfer->handle());
-        transfers_.push_back(std::move(transfer));
-    }
-
-    void collect()
-    {
-        auto left = 0;
-        while (auto const* message = curl_multi_info_read(multi_.get(), &left)) {
-            auto const handle = message->easy_handle;
-            auto const code = message->data.result;
-            auto const found = std::ranges::find(transfers_, handle, [](auto const& each) { return each->handle(); });
-            if (message->msg == CURLMSG_DONE && found != transfers_.end()) {
-                (*found)->end(code);
-                drop(found);
-            }
-        }
-    }
-
-    Transfers::iterator find(Exchange const* exchange)
-    {
-        return std::ranges::find(transfers_, exchange, [](auto const& each) { return each->exchange(); });
-    }
-
-    void drop(Transfers::iterator at)
-    {
-        std::ignore = curl_multi_remove_handle(multi_.get(), (*at)->handle());
-        Transfer::release(std::move(*at));
-        transfers_.erase(at);
-    }
-
-    std::unique_ptr<CURLM, FreeMulti> multi_;
-    Transfers transfers_;  // worker thread only
-    bool is_ending_ = false;  // worker thread only
-    std::mutex mutex_;
-    std::vector<Order> orders_;  // two at most for each transfer that the loop holds
-    std::thread thread_;
+struct RealHttp::State {
+    explicit State(asio::io_context& context) : driver(std::make_shared<Driver>(context)) {}
+    std::shared_ptr<Driver> driver;
 };
-
-namespace {
-
-/// One request as the loop sees it.
-template <typename Worker>
-class LoopTransfer final : public HttpTransfer {
-public:
-    LoopTransfer(std::shared_ptr<Worker> worker, std::shared_ptr<Exchange> exchange)
-        : worker_(std::move(worker)), exchange_(std::move(exchange)), alive_(exchange_->changed.executor())
-    {
-    }
-
-    ~LoopTransfer() override { worker_->cancel(exchange_); }
-
-    Task<Result<HttpHead>> head() override
-    {
-        for (;;) {
-            if (auto const known = known_head()) {
-                co_return *known;
-            }
-            co_await exchange_->changed.wait();
-        }
-    }
-
-    Task<Result<Bytes>> read() override
-    {
-        for (;;) {
-            if (auto waiting = waiting_bytes()) {
-                co_return std::move(*waiting);
-            }
-            co_await exchange_->changed.wait();
-        }
-    }
-
-private:
-    std::optional<Result<HttpHead>> known_head()
-    {
-        auto const lock = std::scoped_lock(exchange_->mutex);
-        if (exchange_->head) {
-            return *exchange_->head;
-        }
-        if (exchange_->failure) {
-            return std::unexpected(*exchange_->failure);
-        }
-        return std::nullopt;
-    }
-
-    std::optional<Result<Bytes>> waiting_bytes()
-    {
-        auto lock = std::unique_lock(exchange_->mutex);
-        if (!exchange_->body.empty()) {
-            auto bytes = std::exchange(exchange_->body, {});
-            auto const was_paused = std::exchange(exchange_->is_paused, false);
-            lock.unlock();
-            if (was_paused) {
-                worker_->resume(exchange_);
-            }
-            return bytes;
-        }
-        if (exchange_->failure) {
-            return std::unexpected(*exchange_->failure);
-        }
-        return exchange_->is_over ? std::optional<Result<Bytes>>(Bytes{}) : std::nullopt;
-    }
-
-    std::shared_ptr<Worker> worker_;
-    std::shared_ptr<Exchange> exchange_;
-    asio::executor_work_guard<Executor> alive_;
-};
-
-}  // namespace
 
 RealHttp::RealHttp(asio::io_context& context) : context_(context) {}
 
@@ -583,14 +580,12 @@ RealHttp::~RealHttp() = default;
 
 std::unique_ptr<HttpTransfer> RealHttp::start(HttpRequest request)
 {
-    if (!worker_) {
+    if (!state_) {
         static auto const is_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
         PLEXUS_ASSERT(is_ready == CURLE_OK);
-        worker_ = std::make_shared<Worker>();
+        state_ = std::make_unique<State>(context_);
     }
-    auto exchange = std::make_shared<Exchange>(context_.get_executor());
-    worker_->add(std::make_unique<Transfer>(context_.get_executor(), exchange, std::move(request)));
-    return std::make_unique<LoopTransfer<Worker>>(worker_, std::move(exchange));
+    return std::make_unique<Transfer>(context_, state_->driver, std::move(request));
 }
 
 }  // namespace plexus

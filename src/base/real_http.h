@@ -4,7 +4,7 @@
 
 namespace plexus {
 
-/// HTTP through libcurl, on a thread of its own that starts with the first request. Must not outlive `context`.
+/// HTTP through libcurl, on the loop; names are resolved on threads of curl's own. Must not outlive `context`.
 class RealHttp final : public HttpClient {
 public:
     explicit RealHttp(asio::io_context& context);
@@ -13,10 +13,10 @@ public:
     std::unique_ptr<HttpTransfer> start(HttpRequest request) override;
 
 private:
-    class Worker;
+    struct State;
 
     asio::io_context& context_;
-    std::shared_ptr<Worker> worker_;
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace plexus
