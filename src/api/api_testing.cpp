@@ -45,7 +45,7 @@ Step finished()
 
 Step routed(std::string name)
 {
-    return {.event = {AnswerEvent::Kind::routed, "", {std::move(name), "12D3KooWTest", "abcd"}}};
+    return {.event = {AnswerEvent::Kind::routed, "", {std::move(name), "abcd"}}};
 }
 
 Step pause(Duration duration)

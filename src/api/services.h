@@ -42,8 +42,7 @@ struct InferenceTask {
 
 /// Where a task runs.
 struct Route {
-    std::string device;        ///< name for people
-    std::string device_id;     ///< peer id
+    std::string device;  ///< name for people
     std::string model_digest;  ///< lower-case hexadecimal SHA-256
 };
 

@@ -144,7 +144,8 @@ void CatalogImpl::set_load(std::uint32_t running, std::uint32_t queued)
 
 void CatalogImpl::observe(ModelDigest const& model, double prefill_per_second, double decode_per_second)
 {
-    if (own_.find(model) == nullptr) {
+    auto const is_measured = prefill_per_second > 0 || decode_per_second > 0;
+    if (!is_measured || own_.find(model) == nullptr) {
         return;
     }
     auto& speed = speeds_[model];

@@ -122,7 +122,6 @@ struct ExternalEngines::Engine {
     unsigned failures = 0;
     std::string problem = "it was not asked yet";
     std::vector<ExternalModel> models;
-    std::map<ModelDigest, std::uint32_t> busy;
     std::uint32_t running = 0;
     Signal changed;
 };
@@ -368,12 +367,9 @@ std::vector<LoadedModel> ExternalEngines::loaded() const
     auto models = std::vector<LoadedModel>{};
     for (auto const& engine : engines_) {
         for (auto const& model : engine->models) {
-            auto const busy = engine->busy.find(model.digest);
             if (engine->is_there) {
-                models.push_back({.digest = model.digest,
-                                  .slots = external_slots,
-                                  .busy = busy == engine->busy.end() ? 0 : busy->second,
-                                  .context = model.context});
+                models.push_back(
+                    {.digest = model.digest, .slots = max_external_tasks, .busy = 0, .context = model.context});
             }
         }
     }
@@ -383,31 +379,19 @@ std::vector<LoadedModel> ExternalEngines::loaded() const
 /// Counts an answer of its engine while it lasts.
 class ExternalEngines::Answer final : public ExternalAnswer {
 public:
-    Answer(ExternalEngines& engines, EngineHandle engine, ModelDigest model, std::unique_ptr<HttpTransfer> transfer,
-           TaskKind kind)
-        : ExternalAnswer(engines.env_, std::move(transfer), kind), engines_(engines), engine_(std::move(engine)),
-          model_(model)
+    Answer(ExternalEngines& engines, EngineHandle engine, std::unique_ptr<HttpTransfer> transfer, TaskKind kind)
+        : ExternalAnswer(engines.env_, std::move(transfer), kind), engines_(engines), engine_(std::move(engine))
     {
         ++engine_->running;
-        ++engine_->busy[model_];
-        engines_.changed_();
     }
 
-    ~Answer() override
-    {
-        --engine_->running;
-        --engine_->busy[model_];
-        if (!engines_.stopping_) {
-            engines_.changed_();
-        }
-    }
+    ~Answer() override { --engine_->running; }
 
 private:
     void lost(Error const& error) override { engines_.lose(*engine_, error); }
 
     ExternalEngines& engines_;
     EngineHandle engine_;
-    ModelDigest model_;
 };
 
 Task<Result<std::unique_ptr<Generation>>> ExternalEngines::start(ModelDigest model, TaskKind kind, std::string body,
@@ -425,7 +409,7 @@ Task<Result<std::unique_ptr<Generation>>> ExternalEngines::start(ModelDigest mod
         co_return fail(ErrorKind::unavailable, "the engine {} cannot do that: {}", engine->address.url,
                        to_string(kind));
     }
-    if (engine->running >= external_slots) {
+    if (engine->running >= max_external_tasks) {
         co_return fail(ErrorKind::unavailable, "the engine {} has {} tasks already", engine->address.url,
                        engine->running);
     }
@@ -436,7 +420,7 @@ Task<Result<std::unique_ptr<Generation>>> ExternalEngines::start(ModelDigest mod
     auto request = external_request("POST", engine->address.url + std::string(*path), engine->token);
     request.fields.push_back({"content-type", "application/json"});
     request.body = std::move(*asked);
-    co_return std::make_unique<Answer>(*this, engine, model, env_.http().start(std::move(request)), kind);
+    co_return std::make_unique<Answer>(*this, engine, env_.http().start(std::move(request)), kind);
 }
 
 Task<> ExternalEngines::stop()

@@ -12,7 +12,8 @@ inline constexpr std::size_t max_external_models = 64;  ///< of one engine; the 
 inline constexpr std::size_t max_model_list_bytes = 1024 * 1024;
 inline constexpr std::size_t max_engine_error_bytes = 64 * 1024;  ///< of an answer that is an error
 inline constexpr std::size_t max_engine_token_bytes = 4096;
-inline constexpr std::uint32_t external_slots = 8;  ///< tasks of one engine at a time
+/// Tasks at one engine at a time: it has slots and a queue of its own, of which it does not tell.
+inline constexpr std::uint32_t max_external_tasks = 1024;
 inline constexpr auto health_interval = std::chrono::seconds(15);
 inline constexpr auto health_limit = std::chrono::seconds(5);
 inline constexpr unsigned failures_until_away = 2;  ///< in a row; one that listens no more is away at once
@@ -64,8 +65,8 @@ Error external_error(int status, std::string_view body);
 /// Redirects are not followed. Our walls do not stand around them.
 class ExternalEngines final : public TaskEngine {
 public:
-    /// `device` is part of the models' digests. `changed` is called on the loop when an engine or its models come, go,
-    /// become busy or free. `env` must outlive it.
+    /// `device` is part of the models' digests. `changed` is called on the loop when an engine or its models come or go.
+    /// `env` must outlive it.
     ExternalEngines(Env& env, std::string device, std::function<void()> changed);
     ~ExternalEngines() override;
 
@@ -84,6 +85,7 @@ public:
     /// Errors: `unavailable` (away, busy, not of that kind); `malformed`.
     Task<Result<std::unique_ptr<Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
                                                     std::function<void()> loading) override;
+    /// None is busy: others may use the engine too, and it does not tell.
     std::vector<LoadedModel> loaded() const override;
 
     /// Must be awaited before destruction.

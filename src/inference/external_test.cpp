@@ -140,6 +140,7 @@ TEST_CASE("external engine: an answer is streamed under the name that the engine
     CHECK(request.body == R"({"model":"org/model","stream":true})");
     CHECK_FALSE(request.public_only);
     CHECK(server.engines.list().front().busy == 0);
+    CHECK(server.changes == 1);  // when it was found
 }
 
 TEST_CASE("external engine: a tool that must be called is named where the server takes it only by its name")

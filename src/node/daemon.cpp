@@ -39,6 +39,7 @@ public:
 
     std::optional<Failure> run()
     {
+        raise_descriptor_limit();
         if (auto failure = prepare()) {
             return failure;
         }

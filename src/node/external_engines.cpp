@@ -23,7 +23,7 @@ api::ExternalEngineView view_of(inference::ExternalEngine const& engine)
                                         .is_there = engine.is_there,
                                         .problem = engine.problem,
                                         .busy = engine.busy,
-                                        .slots = inference::external_slots};
+                                        .slots = inference::max_external_tasks};
     for (auto const& model : engine.models) {
         view.models.push_back({.name = model.name,
                                .digest = model.digest.text(),

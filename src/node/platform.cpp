@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
@@ -78,6 +79,15 @@ std::filesystem::path program_folder()
 {
     auto code = std::error_code{};
     return std::filesystem::read_symlink("/proc/self/exe", code).parent_path();
+}
+
+void raise_descriptor_limit()
+{
+    auto limit = rlimit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 void trim_memory()

@@ -31,6 +31,9 @@ unsigned core_count();
 /// The folder of the running program.
 std::filesystem::path program_folder();
 
+/// Allows as many open files as the system lets this process have: each API connection and each task elsewhere is one.
+void raise_descriptor_limit();
+
 /// Gives freed memory back to the system.
 void trim_memory();
 

@@ -41,8 +41,9 @@ api::SandboxView sandbox_view(std::optional<Result<sandbox::Report>> const& last
             .reason = {}};
 }
 
-/// A weak sandbox is good if the owner allows it: without that no engine starts.
-api::CheckView sandbox_check(Result<sandbox::Report> const& tested)
+/// A weak sandbox is good if the owner allows it: without that no engine starts. `took`: from the start of a process to its
+/// report.
+api::CheckView sandbox_check(Result<sandbox::Report> const& tested, Duration took)
 {
     if (!tested) {
         return {.name = "sandbox",
@@ -52,8 +53,9 @@ api::CheckView sandbox_check(Result<sandbox::Report> const& tested)
                     "let programs have unprivileged user namespaces and Landlock, or set "
                     "engine.allow_weak_sandbox = true"};
     }
-    auto text = fmt::format("grade {}: {} walls, proven by {} attempts", text_of(tested->grade()),
-                            tested->standing.size(), tested->probes);
+    auto text = fmt::format("grade {}: {} walls, proven by {} attempts in {:.1f} ms", text_of(tested->grade()),
+                            tested->standing.size(), tested->probes,
+                            std::chrono::duration<double, std::milli>(took).count());
     if (!tested->missing.empty()) {
         text += "; without " + names_of(tested->missing);
     }
@@ -94,9 +96,7 @@ private:
         if (route.device.empty()) {
             return {};
         }
-        return {.device = device_.name_of(route.device),
-                .device_id = route.device.text(),
-                .model_digest = route.model.text()};
+        return {.device = device_.name_of(route.device), .model_digest = route.model.text()};
     }
 
     Device& device_;
@@ -404,7 +404,9 @@ Task<std::vector<api::CheckView>> DeviceServices::checks()
                       .next = engine ? "" : "install plexus-engine beside plexusd, or set engine.program"});
 
     if (engine) {
-        checks.push_back(sandbox_check(co_await device_.sandbox().test()));
+        auto const began = device_.env().now();
+        auto const tested = co_await device_.sandbox().test();
+        checks.push_back(sandbox_check(tested, device_.env().now() - began));
     }
 
     auto const models = list();

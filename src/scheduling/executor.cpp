@@ -17,9 +17,9 @@ constexpr std::size_t chunk_overhead = 64;  // what a chunk costs beside its byt
 }  // namespace
 
 struct Executor::Job {
-    Job(Env& env, std::optional<PeerId> from, Start asked)
-        : requester(std::move(from)), start(std::move(asked)), body_bytes(start.body.size()), changed(env.executor()),
-          tasks(env.executor())
+    Job(Env& env, std::optional<PeerId> from, Start asked, bool runs_external)
+        : requester(std::move(from)), start(std::move(asked)), is_external(runs_external),
+          body_bytes(start.body.size()), changed(env.executor()), tasks(env.executor())
     {
     }
 
@@ -42,6 +42,7 @@ struct Executor::Job {
 
     std::optional<PeerId> requester;
     Start start;
+    bool is_external;
     std::size_t body_bytes;
     State state = State::queued;
     Progress::Stage stage = Progress::Stage::queued;
@@ -61,14 +62,17 @@ Executor::Executor(Env& env, Runner& runner, catalog::Catalog& catalog, Limits l
 
 Executor::~Executor() = default;
 
-Result<void> Executor::check_room(std::optional<PeerId> const& requester, std::size_t body_bytes) const
+Result<void> Executor::check_room(std::optional<PeerId> const& requester, std::size_t body_bytes,
+                                  bool is_external) const
 {
     if (stopping_) {
         return fail(ErrorKind::closed, "the device is stopping");
     }
     auto const is_theirs = [&](JobHandle const& job) { return job->requester == requester; };
     auto const theirs = static_cast<std::size_t>(std::ranges::count_if(jobs_, is_theirs));
-    if (jobs_.size() >= limits_.running + limits_.queued || (requester && theirs >= limits_.per_member) ||
+    auto const alike = static_cast<std::size_t>(std::ranges::count(jobs_, is_external, &Job::is_external));
+    auto const most = is_external ? limits_.external : limits_.running + limits_.queued;
+    if (alike >= most || (requester && theirs >= limits_.per_member) ||
         body_bytes > limits_.body_bytes - std::min(body_bytes_, limits_.body_bytes)) {
         return fail(ErrorKind::unavailable, "the device has {} tasks already", jobs_.size());
     }
@@ -77,11 +81,12 @@ Result<void> Executor::check_room(std::optional<PeerId> const& requester, std::s
 
 Result<std::unique_ptr<Execution>> Executor::admit(std::optional<PeerId> requester, Start start)
 {
-    if (auto const room = check_room(requester, start.body.size()); !room) {
+    auto const is_external = runner_.is_external(start.model);
+    if (auto const room = check_room(requester, start.body.size(), is_external); !room) {
         return std::unexpected(room.error());
     }
     auto const limit = start.limit;
-    auto const job = std::make_shared<Job>(env_, std::move(requester), std::move(start));
+    auto const job = std::make_shared<Job>(env_, std::move(requester), std::move(start), is_external);
     if (limit > Duration::zero()) {
         job->deadline.emplace(env_, env_.now() + limit, [this, weak = std::weak_ptr(job)] {
             if (auto const held = weak.lock()) {
@@ -91,22 +96,32 @@ Result<std::unique_ptr<Execution>> Executor::admit(std::optional<PeerId> request
     }
     body_bytes_ += job->body_bytes;
     jobs_.push_back(job);
-    queue_.push_back(job);
-    start_next();
+    if (is_external) {
+        run(job);
+    } else {
+        queue_.push_back(job);
+        start_next();
+    }
     load_changed();
     return std::make_unique<Execution>(*this, job);
 }
 
 void Executor::start_next()
 {
-    while (running_ < limits_.running && !queue_.empty()) {
+    while (running_ - running_external_ < limits_.running && !queue_.empty()) {
         auto const job = queue_.front();
         queue_.pop_front();
-        ++running_;
-        job->state = Job::State::running;
-        job->stage = job->told_stage = Progress::Stage::computing;
-        job->tasks.spawn("compute a task", compute(job));
+        run(job);
     }
+}
+
+void Executor::run(JobHandle const& job)
+{
+    ++running_;
+    running_external_ += job->is_external ? 1 : 0;
+    job->state = Job::State::running;
+    job->stage = job->told_stage = Progress::Stage::computing;
+    job->tasks.spawn("compute a task", compute(job));
 }
 
 /// The task no longer waits or computes; its replies may still be taken.
@@ -121,6 +136,7 @@ void Executor::release(JobHandle const& job)
     body_bytes_ -= job->body_bytes;
     if (before == Job::State::running) {
         --running_;
+        running_external_ -= job->is_external ? 1 : 0;
     } else {
         std::erase(queue_, job);
     }

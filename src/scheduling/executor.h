@@ -35,8 +35,9 @@ private:
     struct Job;
     using JobHandle = std::shared_ptr<Job>;
 
-    Result<void> check_room(std::optional<PeerId> const& requester, std::size_t body_bytes) const;
+    Result<void> check_room(std::optional<PeerId> const& requester, std::size_t body_bytes, bool is_external) const;
     void start_next();
+    void run(JobHandle const& job);
     void end(JobHandle const& job, std::optional<Error> error);
     void release(JobHandle const& job);
     void load_changed();
@@ -58,6 +59,7 @@ private:
     std::vector<JobHandle> jobs_;  // until reaped
     std::deque<JobHandle> queue_;
     std::size_t running_ = 0;
+    std::size_t running_external_ = 0;  // of those
     std::size_t opening_ = 0;
     std::size_t body_bytes_ = 0;
     bool stopping_ = false;

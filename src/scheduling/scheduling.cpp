@@ -389,9 +389,13 @@ public:
     Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
                                                                std::function<void()> loading) override
     {
-        auto const is_external = external_ != nullptr && external_->holds(model);
-        auto& engine = is_external ? static_cast<inference::TaskEngine&>(*external_) : inference_;
+        auto& engine = is_external(model) ? static_cast<inference::TaskEngine&>(*external_) : inference_;
         return engine.start(model, kind, std::move(body), std::move(loading));
+    }
+
+    bool is_external(ModelDigest const& model) const override
+    {
+        return external_ != nullptr && external_->holds(model);
     }
 
 private:

@@ -62,6 +62,8 @@ public:
     virtual Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind,
                                                                        std::string body,
                                                                        std::function<void()> loading) = 0;
+    /// Whether an engine that the owner runs computes tasks for that model: it has slots and a queue of its own.
+    virtual bool is_external(ModelDigest const&) const { return false; }
 };
 
 /// Tasks for models of `external`, if there is one, go there, all others to `inference`; both must outlive it.
@@ -71,6 +73,7 @@ std::unique_ptr<Runner> make_runner(inference::Inference& inference, inference::
 struct Limits {
     std::size_t running = 8;
     std::size_t queued = 32;
+    std::size_t external = inference::max_external_tasks;  ///< at engines of the owner; not counted above, never queued
     std::size_t per_member = 16;                      ///< running and queued, for one other member
     std::size_t opening = 8;                          ///< streams whose Start has not come whole
     std::size_t body_bytes = 64 * 1024 * 1024;        ///< of all tasks together

@@ -384,6 +384,42 @@ TEST_CASE("task: tasks wait in their order, know their place, and are refused wh
     mesh.run(task());
 }
 
+TEST_CASE("task: those for an engine of the owner take no place of this device's own, and have a limit too")
+{
+    auto limits = Limits{};
+    limits.running = 1;
+    limits.queued = 0;
+    limits.external = 3;
+    auto mesh = Mesh(1, 1, limits);
+    auto task = [&]() -> Task<> {
+        mesh.left.runner.script = {.chunks = 10};
+        mesh.left.runner.external = {model("theirs").digest};
+        mesh.left.catalog->set_models({model("theirs"), model("ours")});
+        auto scope = TaskScope(mesh.world.executor());
+        auto outcomes = std::vector<Outcome>(6);
+        auto one = [&](std::size_t index, std::string name) -> Task<> {
+            outcomes[index] = co_await finish(mesh.left.env, mesh.left.scheduler->start(ask(std::move(name))));
+        };
+        for (std::size_t index = 0; index < outcomes.size(); ++index) {
+            scope.spawn("task", one(index, index < 4 ? "theirs" : "ours"));
+        }
+        co_await sleep_for(mesh.left.env, 100ms);
+        CHECK(mesh.left.runner.alive == 4);
+        CHECK(mesh.left.scheduler->running() == 4);
+        CHECK(mesh.left.scheduler->queued() == 0);
+        co_await sleep_for(mesh.left.env, 1s);
+        co_await scope.join();
+
+        for (auto const index : {0, 1, 2, 4}) {
+            CHECK(outcomes.at(index).chunks.size() == 10);
+        }
+        CHECK(outcomes[3].error->kind == ErrorKind::unavailable);
+        CHECK(outcomes[5].error->kind == ErrorKind::unavailable);
+        CHECK(mesh.left.scheduler->running() == 0);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("task: one member cannot take all the places")
 {
     auto limits = Limits{};

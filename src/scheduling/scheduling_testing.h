@@ -1,5 +1,7 @@
 #pragma once
 
+#include <set>
+
 #include "base/sim_env.h"
 #include "scheduling/scheduling.h"
 
@@ -25,8 +27,10 @@ public:
 
     Task<Result<std::unique_ptr<inference::Generation>>> start(ModelDigest model, TaskKind kind, std::string body,
                                                                std::function<void()> loading) override;
+    bool is_external(ModelDigest const& model) const override { return external.contains(model); }
 
     Env& env;
+    std::set<ModelDigest> external;
     Script script;
     std::size_t started = 0;
     std::size_t alive = 0;     ///< answers under way
