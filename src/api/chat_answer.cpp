@@ -1,5 +1,6 @@
 #include "api/chat_answer.h"
 
+#include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -134,10 +135,10 @@ struct Choice {
 
 }  // namespace
 
-Result<json::object> chunk_object(std::string_view chunk)
+Result<json::object> chunk_object(std::string_view chunk, json::storage_ptr memory)
 {
     auto code = boost::system::error_code{};
-    auto value = json::parse(chunk, code);
+    auto value = json::parse(chunk, code, std::move(memory));
     if (code || !value.is_object()) {
         return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
     }
@@ -154,8 +155,12 @@ struct AnswerAssembler::State {
     {
         for (auto const& field : chunk) {
             auto const is_kept = field.key() == "id" && head.contains("id");
-            if (field.key() != "choices" && field.key() != "object" && !field.value().is_null() && !is_kept) {
-                head[field.key()] = field.value();
+            if (field.key() == "choices" || field.key() == "object" || field.value().is_null() || is_kept) {
+                continue;
+            }
+            auto const [known, is_new] = head.emplace(field.key(), field.value());
+            if (!is_new && known->value() != field.value()) {
+                known->value() = field.value();
             }
         }
         if (auto const* counts = object_in(chunk, "usage")) {
@@ -174,7 +179,10 @@ Result<void> AnswerAssembler::add(std::string_view chunk)
     if (state.bytes > max_answer_bytes) {
         return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
     }
-    auto const object = chunk_object(chunk);
+    // All that is kept of it is copied; a memory of its own spares it many small ones.
+    auto buffer = std::array<unsigned char, 4096>{};
+    auto memory = json::monotonic_resource(buffer.data(), buffer.size());
+    auto const object = chunk_object(chunk, &memory);
     if (!object) {
         return std::unexpected(object.error());
     }

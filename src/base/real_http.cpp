@@ -172,6 +172,7 @@ private:
     Timer timer_;
     Timer::time_point due_ = Timer::time_point::max();
     Timer::time_point armed_for_ = Timer::time_point::max();  // not after due_
+    bool is_acting_ = false;                                  // curl may still change its mind about due_
     std::map<curl_socket_t, std::shared_ptr<Watched>> sockets_;
     std::vector<EasyHandle> spare_;
     std::unique_ptr<CURLM, FreeMulti> multi_;
@@ -465,6 +466,7 @@ EasyHandle Driver::take_handle()
 
 void Driver::add(CURL* handle)
 {
+    is_acting_ = true;
     std::ignore = curl_multi_add_handle(multi_.get(), handle);
     act();
 }
@@ -481,8 +483,11 @@ void Driver::remove(EasyHandle handle)
 void Driver::act(curl_socket_t socket, int events)
 {
     auto running = 0;
+    is_acting_ = true;
     std::ignore = curl_multi_socket_action(multi_.get(), socket, events, &running);
     collect();
+    is_acting_ = false;
+    arm();
 }
 
 void Driver::want(curl_socket_t socket, int wanted)
@@ -524,18 +529,21 @@ void Driver::wait_at(std::shared_ptr<Watched> const& watched, int side)
 
 void Driver::wake_in(long milliseconds)
 {
-    if (milliseconds < 0) {
-        due_ = armed_for_ = Timer::time_point::max();
-        timer_.cancel();
-        return;
+    due_ = milliseconds < 0 ? Timer::time_point::max()
+                            : std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    if (!is_acting_) {
+        arm();
     }
-    due_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
-    arm();
 }
 
 /// To wake too early once costs less than to set the timer anew each time.
 void Driver::arm()
 {
+    if (due_ == Timer::time_point::max()) {
+        armed_for_ = due_;
+        timer_.cancel();
+        return;
+    }
     if (armed_for_ <= due_) {
         return;
     }

@@ -233,9 +233,7 @@ private:
     /// Where an engine that the owner runs was lost in the middle, and there is one of ours for a model of that name.
     bool goes_on_by_text(Error const& error)
     {
-        auto const is_ours = [](Route const& each) { return !each.is_external; };
-        auto const next = std::find_if(routes_.begin() + static_cast<std::ptrdiff_t>(at_), routes_.end(), is_ours);
-        if (!answered_ || !is_continuable() || error.kind != ErrorKind::closed || next == routes_.end()) {
+        if (!answered_ || !is_continuable() || error.kind != ErrorKind::closed) {
             return false;
         }
         auto body = so_far_.body(task_.body);
@@ -243,12 +241,23 @@ private:
             return false;
         }
         task_.body = std::move(*body);
-        at_ = static_cast<std::size_t>(next - routes_.begin());
+        at_ = next_of_ours();
         return true;
     }
 
-    /// Whether the device at work would have to be continued by text.
-    bool is_continuable() const { return task_.kind == TaskKind::chat && route().is_external; }
+    /// Whether the device at work would have to be continued by text, and can be.
+    bool is_continuable() const
+    {
+        return task_.kind == TaskKind::chat && route().is_external && next_of_ours() < routes_.size();
+    }
+
+    /// The next route to an engine of ours, or behind the last.
+    std::size_t next_of_ours() const
+    {
+        auto const is_ours = [](Route const& each) { return !each.is_external; };
+        auto const from = routes_.begin() + static_cast<std::ptrdiff_t>(at_);
+        return static_cast<std::size_t>(std::find_if(from, routes_.end(), is_ours) - routes_.begin());
+    }
 
     std::string text_of(Error const& error, bool told_by_executor) const
     {
