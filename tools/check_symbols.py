@@ -26,7 +26,7 @@ FORBIDDEN = re.compile("|".join((
 )))
 
 PLATFORM = {
-    "base": {"asio", "real_env", "real_disk", "real_http", "real_network", "paths"},
+    "base": {"asio", "real_env", "real_disk", "real_group", "real_http", "real_network", "paths"},
     "node": {"platform"},
     "sandbox": None,  # all of it
 }

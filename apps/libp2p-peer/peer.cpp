@@ -50,7 +50,7 @@ Task<> Peer::run_and_stop(Task<Result<void>> work, int& status)
     env_.stop();
 }
 
-Task<Result<void>> Peer::listen(std::string address)
+Task<Result<void>> Peer::listen(std::string address, std::function<void()> then)
 {
     auto const parsed = host::Multiaddr::from_text(address);
     if (!parsed) {
@@ -61,6 +61,7 @@ Task<Result<void>> Peer::listen(std::string address)
         co_return std::unexpected(bound.error());
     }
     print_line({{"listening", bound->text() + "/p2p/" + host_->local_peer().text()}});
+    then();
     while (!terminate_) {
         co_await terminated_.wait();
     }

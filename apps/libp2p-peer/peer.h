@@ -34,8 +34,8 @@ public:
     /// Runs `work` to its end, then stops the host. Gives the exit status: 0, or 1 with the error printed.
     int run(Task<Result<void>> work);
 
-    /// Listens, prints {"listening": ADDRESS} and serves until SIGINT or SIGTERM.
-    Task<Result<void>> listen(std::string address);
+    /// Listens, prints {"listening": ADDRESS}, calls `then`, and serves until SIGINT or SIGTERM.
+    Task<Result<void>> listen(std::string address, std::function<void()> then = [] {});
 
 private:
     Task<> run_and_stop(Task<Result<void>> work, int& status);

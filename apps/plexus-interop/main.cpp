@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
 
-
 #include "crypto/digest.h"
+#include "discovery/discovery.h"
 #include "libp2p-peer/peer.h"
 
 using namespace plexus;
@@ -202,6 +202,24 @@ private:
     std::optional<host::PeerId> target_;
 };
 
+/// Listens, and tells of everybody who is found by mDNS.
+Task<Result<void>> find(Peer& peer, std::string address)
+{
+    auto options = discovery::Options{};
+    options.addresses = [&] { return peer.host().listen_addresses(); };
+    options.found = [](discovery::Neighbour const& neighbour) {
+        auto addresses = boost::json::array{};
+        for (auto const& each : neighbour.addresses) {
+            addresses.emplace_back(each.text());
+        }
+        print_line({{"found", neighbour.peer.text()}, {"addresses", std::move(addresses)}});
+    };
+    auto discovery = discovery::Discovery(peer.env(), peer.host().local_peer(), std::move(options));
+    auto const done = co_await peer.listen(std::move(address), [&] { discovery.start(); });
+    co_await discovery.stop();
+    co_return done;
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -213,6 +231,8 @@ int main(int argc, char** argv)
     auto* const listen = app.add_subcommand("listen", "print the address, serve until SIGTERM");
     listen->add_option("address", address, "where to listen");
     listen->add_flag("--refuse", refuse, "refuse every peer after the handshake");
+    auto* const find_others = app.add_subcommand("find", "listen, and print whom mDNS finds, until SIGTERM");
+    find_others->add_option("address", address, "where to listen");
     auto* const dial = app.add_subcommand("dial", "connect, identify, ping, echo, many streams");
     dial->add_option("address", address, "whom to dial, with /p2p/")->required();
     dial->add_option("--pings", steps.pings);
@@ -225,6 +245,9 @@ int main(int argc, char** argv)
     peer.host().handle(echo_protocol, Admission::member, serve_echo);
     if (*listen) {
         return peer.run(peer.listen(address));
+    }
+    if (*find_others) {
+        return peer.run(find(peer, address));
     }
     auto dialer = Dialer(peer, steps);
     return peer.run(dialer.run(address));

@@ -66,6 +66,30 @@ public:
 struct InterfaceAddress {
     std::string name;
     asio::ip::address address;
+
+    bool operator==(InterfaceAddress const&) const = default;
+};
+
+/// A member of a multicast group on one interface. Hears what is sent to the group there, also what it sends itself.
+class GroupSocket {
+public:
+    static constexpr std::size_t max_datagram_bytes = 9000;
+
+    virtual ~GroupSocket() = default;
+    /// The next datagram. Longer ones are dropped, as are those that nobody takes in time. Errors: `closed` after
+    /// `close()`, `io`.
+    virtual Task<Result<Bytes>> receive() = 0;
+    /// To the group. Does not wait. Errors: `unavailable` (no room, no route), `io`.
+    virtual Result<void> send(ByteView datagram) = 0;
+    virtual void close() = 0;
+};
+
+/// Tells of links and addresses that come and go.
+class InterfaceWatch {
+public:
+    virtual ~InterfaceWatch() = default;
+    /// Waits until what Network::interface_addresses gives may have changed since the last call. Errors: `io`.
+    virtual Task<Result<void>> changed() = 0;
 };
 
 class Network {
@@ -80,6 +104,11 @@ public:
     virtual Task<Result<std::unique_ptr<Socket>>> connect_local(std::filesystem::path const& path) = 0;
     /// Addresses of interfaces that are up, loopback included.
     virtual std::vector<InterfaceAddress> interface_addresses() = 0;
+    /// Errors: `io`: the system does not tell.
+    virtual Result<std::unique_ptr<InterfaceWatch>> watch_interfaces() = 0;
+    /// Joins `group` on the interface of `at`; what is sent goes no further than that link.
+    /// Errors: `unavailable` (the interface is gone, or knows no multicast), `io`.
+    virtual Result<std::unique_ptr<GroupSocket>> join_group(Endpoint group, InterfaceAddress const& at) = 0;
 };
 
 /// An open file for reading at positions.

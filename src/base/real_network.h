@@ -4,7 +4,7 @@
 
 namespace plexus {
 
-/// TCP and Unix sockets of the operating system, on the loop.
+/// Sockets of the operating system, on the loop.
 class RealNetwork final : public Network {
 public:
     explicit RealNetwork(asio::io_context& context) : context_(context) {}
@@ -14,6 +14,8 @@ public:
     Result<std::unique_ptr<Acceptor>> listen_local(std::filesystem::path const& path) override;
     Task<Result<std::unique_ptr<Socket>>> connect_local(std::filesystem::path const& path) override;
     std::vector<InterfaceAddress> interface_addresses() override;
+    Result<std::unique_ptr<InterfaceWatch>> watch_interfaces() override;
+    Result<std::unique_ptr<GroupSocket>> join_group(Endpoint group, InterfaceAddress const& at) override;
 
 private:
     asio::io_context& context_;

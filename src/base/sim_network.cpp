@@ -227,7 +227,7 @@ bool SimAcceptor::offer(std::unique_ptr<Socket> socket)
 }
 
 SimNetwork::SimNetwork(World::State& world, std::string name, asio::ip::address address)
-    : world_(world), name_(std::move(name)), address_(address)
+    : world_(world), name_(std::move(name)), address_(address), interfaces_changed_(world.context.get_executor())
 {
 }
 
@@ -404,6 +404,57 @@ Task<Result<std::unique_ptr<Socket>>> SimNetwork::connect_local(std::filesystem:
 std::vector<InterfaceAddress> SimNetwork::interface_addresses()
 {
     return {{"lo", asio::ip::make_address("127.0.0.1")}, {"eth0", address_}};
+}
+
+Result<std::unique_ptr<InterfaceWatch>> SimNetwork::watch_interfaces()
+{
+    return std::make_unique<SimInterfaceWatch>(interfaces_changed_);
+}
+
+Result<std::unique_ptr<GroupSocket>> SimNetwork::join_group(Endpoint group, InterfaceAddress const& at)
+{
+    if (at.address != address_ || group.address.is_v6()) {
+        return fail(ErrorKind::unavailable, "cannot join {} on {}", group.text(), at.name);
+    }
+    return std::make_unique<SimGroupSocket>(world_, *this, group);
+}
+
+SimGroupSocket::SimGroupSocket(World::State& world, SimNetwork& network, Endpoint group)
+    : world_(world), network_(network), group_(group), id_(++world.last_member),
+      waiting_(world.context.get_executor(), backlog), random_(world.random.get("datagrams"))
+{
+    world_.members.emplace(id_, this);
+}
+
+SimGroupSocket::~SimGroupSocket()
+{
+    world_.members.erase(id_);
+}
+
+Result<void> SimGroupSocket::send(ByteView datagram)
+{
+    if (network_.crashed()) {
+        return {};
+    }
+    for (auto const& [id, member] : world_.members) {
+        auto const link = world_.link(network_.name(), member->network_.name());
+        auto const is_own = &member->network_ == &network_;
+        auto const is_lost = !is_own && static_cast<double>(random_.below(1'000'000)) < link.loss * 1e6;
+        if (member->group_ == group_ && !is_lost && (is_own || !link.cut)) {
+            send_to(id, is_own ? Duration::zero() : link.delay, datagram);
+        }
+    }
+    return {};
+}
+
+void SimGroupSocket::send_to(std::uint64_t member, Duration delay, ByteView datagram)
+{
+    world_.schedule(world_.now + delay, "datagram", [&world = world_, member, bytes = to_bytes(datagram)]() mutable {
+        auto const found = world.members.find(member);
+        if (found != world.members.end() && !found->second->network_.crashed()) {
+            std::ignore = found->second->waiting_.try_push(std::move(bytes));
+        }
+    });
 }
 
 std::pair<std::unique_ptr<Socket>, std::unique_ptr<Socket>> make_local_pair(World::State& world,

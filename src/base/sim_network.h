@@ -6,6 +6,8 @@
 
 namespace plexus::sim {
 
+class SimNetwork;
+
 /// One direction of a simulated connection: what was written arrives after the link's delay, in order.
 class Pipe : public std::enable_shared_from_this<Pipe> {
 public:
@@ -89,18 +91,59 @@ private:
     Mailbox<std::unique_ptr<Socket>> waiting_;
 };
 
+/// Datagrams to a group reach its members on all devices to which the link is not cut; loss loses them.
+class SimGroupSocket final : public GroupSocket {
+public:
+    static constexpr std::size_t backlog = 256;
+
+    SimGroupSocket(World::State& world, SimNetwork& network, Endpoint group);
+    ~SimGroupSocket() override;
+
+    Task<Result<Bytes>> receive() override { return waiting_.pop(); }
+    Result<void> send(ByteView datagram) override;
+    void close() override { waiting_.close(); }
+
+private:
+    void send_to(std::uint64_t member, Duration delay, ByteView datagram);
+
+    World::State& world_;
+    SimNetwork& network_;
+    Endpoint group_;
+    std::uint64_t id_;
+    Mailbox<Bytes> waiting_;
+    Random& random_;
+};
+
+class SimInterfaceWatch final : public InterfaceWatch {
+public:
+    explicit SimInterfaceWatch(Signal& changed) : changed_(changed) {}
+
+    Task<Result<void>> changed() override
+    {
+        co_await changed_.wait();
+        co_return Result<void>{};
+    }
+
+private:
+    Signal& changed_;
+};
+
 class SimNetwork final : public Network {
 public:
     SimNetwork(World::State& world, std::string name, asio::ip::address address);
 
     void crash(bool silent);
     void restart() { crashed_ = false; }
+    std::string const& name() const { return name_; }
+    bool crashed() const { return crashed_; }
 
     Task<Result<std::unique_ptr<Socket>>> connect(Endpoint to, Deadline deadline) override;
     Result<std::unique_ptr<Acceptor>> listen(Endpoint at) override;
     Result<std::unique_ptr<Acceptor>> listen_local(std::filesystem::path const& path) override;
     Task<Result<std::unique_ptr<Socket>>> connect_local(std::filesystem::path const& path) override;
     std::vector<InterfaceAddress> interface_addresses() override;
+    Result<std::unique_ptr<InterfaceWatch>> watch_interfaces() override;
+    Result<std::unique_ptr<GroupSocket>> join_group(Endpoint group, InterfaceAddress const& at) override;
 
 private:
     struct Half {
@@ -118,6 +161,7 @@ private:
     asio::ip::address address_;
     std::uint16_t next_port_ = 40'000;
     bool crashed_ = false;
+    Signal interfaces_changed_;
     std::vector<Half> sockets_;
 };
 

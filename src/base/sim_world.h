@@ -30,6 +30,7 @@ private:
 };
 
 class SimAcceptor;
+class SimGroupSocket;
 
 struct World::State {
     using EventKey = std::tuple<Time, std::uint64_t, Env::TimerId>;
@@ -64,6 +65,8 @@ struct World::State {
     Link default_link;
     double split_share = 0.1;
     std::map<Endpoint, SimAcceptor*> acceptors;
+    std::uint64_t last_member = 0;
+    std::map<std::uint64_t, SimGroupSocket*> members;  // of multicast groups
     std::uint64_t last_watcher = 0;
     std::map<std::uint64_t, std::function<void()>> link_watchers;
     std::vector<std::unique_ptr<SimEnv>> devices;

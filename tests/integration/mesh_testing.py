@@ -12,6 +12,8 @@ import time
 import unittest
 import urllib.parse
 
+from namespaces import network, run
+
 PROGRAMS = pathlib.Path(os.environ["PLEXUS_PROGRAMS"])
 DEFAULT_MODEL = os.environ["PLEXUS_DEFAULT_MODEL"]
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -27,7 +29,9 @@ class Device:
         self.namespace = namespace
         self.prefix = ["ip", "netns", "exec", namespace] if namespace else []
         self.environment = dict(os.environ, PLEXUS_HOME=str(self.home), PLEXUS_MESH_NAME=name, PLEXUS_API_PORT="0",
-                                PLEXUS_MESH_PORT="0", PLEXUS_ENGINE_CONTEXT="2048", PLEXUS_ENGINE_SLOTS="2",
+                                PLEXUS_MESH_PORT="0",
+                                # Nothing leaves this computer: outside a namespace of the test nobody is looked for.
+                                PLEXUS_MESH_DISCOVERY="true" if namespace else "false", PLEXUS_ENGINE_CONTEXT="2048", PLEXUS_ENGINE_SLOTS="2",
                                 # Threads of an engine wait for each other by spinning: one is sure on a busy machine.
                                 PLEXUS_ENGINE_THREADS="1", NO_COLOR="1") | (settings or {})
         self.process: subprocess.Popen | None = None
@@ -185,36 +189,6 @@ def prepared(tool: str, *arguments: str) -> str:
     """What a tool of this repository prints: where the things are that it has made ready."""
     done = subprocess.run([str(SOURCE / "tools" / tool), *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-    return done.stdout
-
-
-@contextlib.contextmanager
-def network(*names: str):
-    """Network namespaces joined by a bridge in one of its own; gives {name: (namespace, address)} and the bridge's."""
-    tag = f"plx{os.getpid() % 100000}"
-    spaces = {name: f"{tag}-{name}" for name in names}
-    middle = f"{tag}-bridge"
-    try:
-        run("ip", "netns", "add", middle)
-        run("ip", "-n", middle, "link", "add", "br0", "type", "bridge")
-        run("ip", "-n", middle, "link", "set", "br0", "up")
-        for index, (name, space) in enumerate(spaces.items()):
-            run("ip", "netns", "add", space)
-            run("ip", "-n", space, "link", "set", "lo", "up")
-            run("ip", "-n", middle, "link", "add", f"port{index}", "type", "veth", "peer", "name", "eth0", "netns", space)
-            run("ip", "-n", middle, "link", "set", f"port{index}", "master", "br0", "up")
-            run("ip", "-n", space, "addr", "add", f"10.77.0.{index + 1}/24", "dev", "eth0")
-            run("ip", "-n", space, "link", "set", "eth0", "up")
-            run("ip", "-n", space, "route", "replace", "10.77.0.0/24", "dev", "eth0", "congctl", "cubic")
-        yield {name: (space, f"10.77.0.{index + 1}") for index, (name, space) in enumerate(spaces.items())}, middle
-    finally:
-        for space in [*spaces.values(), middle]:
-            subprocess.run(["ip", "netns", "del", space], capture_output=True)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
@@ -328,7 +329,17 @@ func firstByte(ctx context.Context, node host.Host, to peer.AddrInfo, count int)
 	return nil
 }
 
-func listen(address string) error {
+type finder struct{}
+
+func (finder) HandlePeerFound(info peer.AddrInfo) {
+	addresses := []string{}
+	for _, address := range info.Addrs {
+		addresses = append(addresses, address.String())
+	}
+	print(line{"found": info.ID.String(), "addresses": addresses})
+}
+
+func listen(address string, find bool) error {
 	node, err := makeHost(address)
 	if err != nil {
 		return err
@@ -336,6 +347,11 @@ func listen(address string) error {
 	node.SetStreamHandler(echoProtocol, serveEcho)
 	node.SetStreamHandler(perfProtocol, servePerf)
 	print(line{"listening": fmt.Sprintf("%s/p2p/%s", node.Addrs()[0], node.ID())})
+	if find {
+		if err := mdns.NewMdnsService(node, "", finder{}).Start(); err != nil {
+			return err
+		}
+	}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 	<-ended
@@ -344,14 +360,14 @@ func listen(address string) error {
 
 func run() error {
 	if len(os.Args) < 2 {
-		return errors.New("listen, dial, bulk or first-byte?")
+		return errors.New("listen, find, dial, bulk or first-byte?")
 	}
 	address, rest := "/ip4/127.0.0.1/tcp/0", os.Args[2:]
 	if len(rest) > 0 {
 		address, rest = rest[0], rest[1:]
 	}
-	if os.Args[1] == "listen" {
-		return listen(address)
+	if os.Args[1] == "listen" || os.Args[1] == "find" {
+		return listen(address, os.Args[1] == "find")
 	}
 	flags := flag.NewFlagSet("peer", flag.ContinueOnError)
 	pings := flags.Int("pings", 100, "")

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { identify } from '@libp2p/identify'
+import { mdns } from '@libp2p/mdns'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -21,9 +22,10 @@ const now = () => performance.now()
 const cpuSeconds = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1e6 }
 const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]
 
-async function makeNode (listen) {
+async function makeNode (listen, peerDiscovery = []) {
   return createLibp2p({
     addresses: { listen },
+    peerDiscovery,
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
@@ -215,8 +217,11 @@ const { positionals: [command, address], values } = parseArgs({
   }
 })
 
-const node = await makeNode(command === 'listen' ? [address ?? '/ip4/127.0.0.1/tcp/0'] : [])
-if (command === 'listen') {
+const listens = command === 'listen' || command === 'find'
+const node = await makeNode(listens ? [address ?? '/ip4/127.0.0.1/tcp/0'] : [], command === 'find' ? [mdns()] : [])
+if (listens) {
+  node.addEventListener('peer:discovery', ({ detail }) =>
+    print({ found: detail.id.toString(), addresses: detail.multiaddrs.map((each) => each.toString()) }))
   await node.handle(echoProtocol, serveEcho, manyStreams)
   await node.handle(perfProtocol, servePerf, manyStreams)
   print({ listening: node.getMultiaddrs()[0].toString() })
