@@ -130,6 +130,15 @@ Task<> let_interrupt_in(Context& context)
     return sleep_for(context.env, std::chrono::milliseconds(1));
 }
 
+Task<bool> confirmed(Context& context, std::string const& question)
+{
+    context.terminal.prompt(question + " [y/N] ");
+    auto answer = std::string{};
+    std::getline(std::cin, answer);
+    co_await let_interrupt_in(context);
+    co_return answer == "y" || answer == "Y" || answer == "yes";
+}
+
 Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> task)
 {
     auto stop = asio::cancellation_signal();

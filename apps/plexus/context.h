@@ -26,4 +26,7 @@ Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> t
 /// To be awaited after input was read: a Ctrl-C typed meanwhile takes effect here.
 Task<> let_interrupt_in(Context& context);
 
+/// Asks the person; anything but yes is no. Standard input must be a terminal.
+Task<bool> confirmed(Context& context, std::string const& question);
+
 }  // namespace plexus::cli

@@ -216,11 +216,17 @@ void CommandLine::add_mesh_commands()
         ->check(CLI::IsMember({"owner", "member"}));
     inviting->add_flag("--qr", invite_.qr, "Print the QR code in any case");
     inviting->add_flag("--no-wait", invite_.no_wait, "Do not wait for the device");
-    auto* const joining = add(app_, "join", "Join the mesh of the device that made LINK", {"plexus join 'LINK'"},
+    auto* const joining = add(app_, "join", "Join the mesh of the device that shows a link or a code",
+                              {"plexus join 'plexus://join/...'", "plexus join 482-913"},
                               [this](Context& context) { return join(context, link_); });
-    joining->add_option("link", link_, "What plexus invite printed")->required();
+    joining->add_option("link", link_, "What plexus invite printed: the link, or the six digits")->required();
     auto* const device = add(app_, "device", "The devices of the mesh", {"plexus device ls"}, nullptr);
     add(*device, "ls", "List the devices", {"plexus device ls", "plexus device ls --json"}, list_devices);
+    auto* const revoking = add(*device, "revoke", "Remove a device from the mesh, at once and everywhere",
+                               {"plexus device revoke phone"},
+                               [this](Context& context) { return revoke_device(context, remove_); });
+    revoking->add_option("device", remove_.name, "Its name or id")->required();
+    revoking->add_flag("-y,--yes", remove_.yes, "Do not ask");
 }
 
 void CommandLine::add_model_commands()

@@ -15,7 +15,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr auto watch_interval = std::chrono::seconds(1);
-constexpr int rows_beside_qr = 5;  // link, validity, prompt
+constexpr int rows_beside_qr = 6;  // link, code, validity, prompt
 
 /// "90", "90s", "5m", "2h".
 std::optional<std::int64_t> seconds_of(std::string const& text)
@@ -50,7 +50,50 @@ void print_qr(Terminal& terminal, std::string const& link, bool asked_for)
     }
 }
 
+/// "482-913".
+std::string spaced(std::string const& code)
+{
+    return code.substr(0, code.size() / 2) + "-" + code.substr(code.size() / 2);
+}
+
+/// Asks the person whether a device that typed the code may come in.
+Task<Outcome<>> decide(Context& context, std::string const& invite, json::object const& applicant)
+{
+    auto& terminal = context.terminal;
+    auto const name = terminal.safe(applicant.at("name").as_string());
+    auto const address = terminal.safe(applicant.at("address").as_string());
+    terminal.clear_progress();
+    auto const lets_in = co_await confirmed(context, fmt::format("{} ({}) knows the code. Let it in?", name, address));
+    auto const body = json::object{{"device", applicant.at("id").as_string()}, {"let_in", lets_in}};
+    auto const answer = co_await context.client.post("/api/v1/invites/" + invite, body);
+    if (!answer) {
+        co_return std::unexpected(answer.error());
+    }
+    if (!lets_in) {
+        co_return failed(ExitCode::failed, "declined", fmt::format("{} was not let in.", name), "its code is spent",
+                         "plexus invite");
+    }
+    co_return Outcome<>{};
+}
+
+/// A device that waits at this invite, if there is one.
+Task<Outcome<>> look_for_applicant(Context& context, std::string const& invite)
+{
+    auto const answer = co_await context.client.get("/api/v1/invites");
+    if (!answer) {
+        co_return std::unexpected(answer.error());
+    }
+    for (auto const& each : answer->at("invites").as_array()) {
+        auto const& applicant = each.at("applicant");
+        if (each.at("id").as_string() == invite && applicant.is_object()) {
+            co_return co_await decide(context, invite, applicant.as_object());
+        }
+    }
+    co_return Outcome<>{};
+}
+
 struct Waiting {
+    std::string invite;
     std::int64_t expires_milliseconds;
     std::set<std::string> known;  // ids of the devices that were there
 };
@@ -84,6 +127,10 @@ Task<Outcome<>> wait_for_device(Context& context, Waiting waiting)
                 co_return Outcome<>{};
             }
         }
+        auto const looked = co_await look_for_applicant(context, waiting.invite);
+        if (!looked) {
+            co_return looked;
+        }
         auto const left = (waiting.expires_milliseconds - now) / 1000;
         context.terminal.progress(fmt::format("Waiting for the device, valid for {}…", duration_text(left)));
         co_await sleep_for(context.env, watch_interval);
@@ -113,22 +160,30 @@ Task<Outcome<>> invite(Context& context, InviteOptions options)
         co_return Outcome<>{};
     }
     auto& terminal = context.terminal;
+    auto const waits = !options.no_wait && terminal.output_is_terminal() && terminal.talk_is_terminal() &&
+                       terminal.input_is_terminal();
     auto const link = std::string(answer->at("link").as_string());
     print_qr(terminal, link, options.qr);
     terminal.say("On the other device:");
     terminal.line(terminal.output_is_terminal() ? fmt::format("plexus join '{}'", link) : link);
+    if (auto const* code = answer->at("code").if_string(); code != nullptr && waits) {
+        terminal.say(fmt::format("On a device of the same network also: plexus join {}", spaced(std::string(*code))));
+    }
     terminal.say(fmt::format("Valid for {}, for one device.", duration_text(*seconds)));
-    if (options.no_wait || !terminal.output_is_terminal() || !terminal.talk_is_terminal()) {
+    if (!waits) {
         co_return Outcome<>{};
     }
     auto const expires = answer->at("expires_unix_ms").to_number<std::int64_t>();
-    co_return co_await wait_for_device(context, {expires, ids_of(*devices)});
+    co_return co_await wait_for_device(context, {std::string(answer->at("id").as_string()), expires, ids_of(*devices)});
 }
 
 Task<Outcome<>> join(Context& context, std::string link)
 {
-    context.terminal.progress("Joining…");
-    auto const answer = co_await context.client.post("/api/v1/joins", json::object{{"link", link}});
+    auto const is_link = link.find("://") != std::string::npos;
+    context.terminal.progress(is_link ? "Joining…"
+                                      : "Looking for the device that shows this code; say there that it may…");
+    auto const answer = co_await context.client.post("/api/v1/joins",
+                                                     json::object{{is_link ? "link" : "code", std::move(link)}});
     if (!answer) {
         auto failure = answer.error();
         if (failure.code == "unavailable") {
@@ -147,6 +202,34 @@ Task<Outcome<>> join(Context& context, std::string link)
     auto const count = answer->at("devices").as_array().size();
     context.terminal.line(fmt::format("Joined the mesh of {}; it has {} devices now.", context.terminal.safe(name), count));
     context.terminal.say("Next: plexus ask \"Name three colours\"");
+    co_return Outcome<>{};
+}
+
+Task<Outcome<>> revoke_device(Context& context, RemoveOptions options)
+{
+    auto const name = context.terminal.safe(options.name);
+    if (!options.yes) {
+        if (!context.terminal.input_is_terminal() || context.options.json) {
+            co_return failed(ExitCode::usage, "usage", "Revoking a device needs your yes.",
+                             "there is no terminal to ask on",
+                             fmt::format("plexus device revoke {} --yes", options.name));
+        }
+        auto const question = fmt::format("Remove {} from the mesh? It comes back only by a new invite.", name);
+        if (!co_await confirmed(context, question)) {
+            co_return failed(ExitCode::failed, "cancelled", "Nothing was changed.");
+        }
+    }
+    auto const answer = co_await context.client.remove("/api/v1/devices/" + percent_encoded(options.name));
+    if (!answer) {
+        auto failure = answer.error();
+        failure.next = failure.exit == ExitCode::not_found ? "plexus device ls" : failure.next;
+        co_return std::unexpected(std::move(failure));
+    }
+    if (context.options.json) {
+        context.print_document("device.revoke", *answer);
+    } else {
+        context.terminal.line(fmt::format("{} is out.", name));
+    }
     co_return Outcome<>{};
 }
 

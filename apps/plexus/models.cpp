@@ -1,5 +1,3 @@
-#include <iostream>
-
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
@@ -9,18 +7,6 @@
 namespace plexus::cli {
 
 namespace json = boost::json;
-
-namespace {
-
-bool confirmed(Context& context, std::string const& name)
-{
-    context.terminal.prompt(fmt::format("Remove the model {} from this device? [y/N] ", name));
-    auto answer = std::string{};
-    std::getline(std::cin, answer);
-    return answer == "y" || answer == "Y" || answer == "yes";
-}
-
-}  // namespace
 
 json::value const* preferred_model(json::array const& models)
 {
@@ -79,9 +65,7 @@ Task<Outcome<>> remove_model(Context& context, RemoveOptions options)
             co_return failed(ExitCode::usage, "usage", "Removing a model needs your yes.",
                              "there is no terminal to ask on", fmt::format("plexus model rm {} --yes", options.name));
         }
-        auto const is_confirmed = confirmed(context, options.name);
-        co_await let_interrupt_in(context);
-        if (!is_confirmed) {
+        if (!co_await confirmed(context, fmt::format("Remove the model {} from this device?", options.name))) {
             co_return failed(ExitCode::failed, "cancelled", "Nothing was removed.");
         }
     }

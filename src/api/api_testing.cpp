@@ -263,11 +263,25 @@ std::vector<DeviceView> ScriptedServices::devices() const
     return {{.id = "12D3KooWTest", .name = "laptop", .role = "owner", .state = "ready", .is_self = true}};
 }
 
+Result<DeviceView> ScriptedServices::revoke(std::string const& device)
+{
+    ++changes;
+    if (device != "phone") {
+        return fail(ErrorKind::not_found, "there is no device {} in the mesh", device);
+    }
+    return DeviceView{.id = "12D3KooWPhone", .name = "phone", .role = "member", .state = "away"};
+}
+
 Task<Result<InviteView>> ScriptedServices::invite(std::string role, Duration lifetime)
 {
     ++changes;
     auto const expires = WallTime(std::chrono::duration_cast<std::chrono::milliseconds>(lifetime));
-    open_invites.push_back({"i1", "plexus:secret", std::move(role), expires});
+    open_invites.push_back({.id = "i1",
+                            .link = "plexus:secret",
+                            .code = "482913",
+                            .role = std::move(role),
+                            .expires = expires,
+                            .applicant = {}});
     co_return open_invites.back();
 }
 
@@ -279,10 +293,23 @@ Result<void> ScriptedServices::withdraw(std::string const& invite_id)
                : fail(ErrorKind::not_found, "there is no invite {}", invite_id);
 }
 
+Result<void> ScriptedServices::decide(std::string const& invite_id, std::string const& device_id, bool lets_in)
+{
+    ++changes;
+    for (auto& invite : open_invites) {
+        if (invite.id == invite_id && invite.applicant && invite.applicant->id == device_id) {
+            invite.applicant.reset();
+            let_in = lets_in;
+            return {};
+        }
+    }
+    return fail(ErrorKind::not_found, "that device does not wait any more");
+}
+
 Task<Result<JoinView>> ScriptedServices::join(std::string link, Deadline)
 {
     ++changes;
-    if (link != "plexus:secret") {
+    if (link != "plexus:secret" && link != "482913") {
         co_return fail(ErrorKind::not_allowed, "this invite has been used");
     }
     co_return JoinView{"home", "laptop", devices()};

@@ -76,9 +76,11 @@ public:
     Task<Result<ModelView>> copy(CopyOrder order, ProgressReport progress) override;
 
     std::vector<DeviceView> devices() const override;
+    Result<DeviceView> revoke(std::string const& device) override;
     std::vector<InviteView> invites() const override { return open_invites; }
     Task<Result<InviteView>> invite(std::string role, Duration lifetime) override;
     Result<void> withdraw(std::string const& invite_id) override;
+    Result<void> decide(std::string const& invite_id, std::string const& device_id, bool lets_in) override;
     Task<Result<JoinView>> join(std::string link, Deadline deadline) override;
 
     StatusView status() const override;
@@ -90,6 +92,7 @@ public:
     std::vector<ExternalEngineView> external;
     std::optional<Error> load_refusal;
     std::vector<InviteView> open_invites;
+    std::optional<bool> let_in;  ///< the last decision on an applicant
     std::size_t changes = 0;  ///< calls that change something
     bool was_shut_down = false;
     bool is_ready = true;

@@ -29,6 +29,19 @@ std::expected<std::string, Problem> text_field(json::object const& body, std::st
     return std::string(value->get_string());
 }
 
+std::expected<std::optional<bool>, Problem> flag_field(json::object const& body, std::string_view name)
+{
+    auto const* value = body.if_contains(name);
+    if (value == nullptr) {
+        return std::nullopt;
+    }
+    if (!value->is_bool()) {
+        return std::unexpected(
+            invalid_request(std::string(name), fmt::format("'{}' must be true or false.", name), "invalid_type"));
+    }
+    return value->get_bool();
+}
+
 std::expected<std::uint32_t, Problem> number_field(json::object const& body, std::string_view name, std::uint32_t most)
 {
     auto const* value = body.if_contains(name);

@@ -15,6 +15,7 @@ namespace {
 constexpr auto default_invite_lifetime = std::chrono::minutes(5);
 constexpr auto longest_invite_lifetime = std::chrono::hours(24);
 constexpr auto join_patience = std::chrono::seconds(30);
+constexpr auto code_patience = std::chrono::seconds(120);  // a person has to look at the other device
 
 std::expected<Duration, Problem> lifetime_of(json::object const& body)
 {
@@ -37,6 +38,9 @@ std::string next_step_of_join(ErrorKind kind)
 {
     switch (kind) {
     case ErrorKind::conflict: return "'plexus device ls' shows the devices of the mesh that this device is in.";
+    case ErrorKind::not_found:
+        return "Check that the device which shows the code is on the same network, and that 'plexus invite' still "
+               "waits there.";
     case ErrorKind::unavailable:
         return "Check that Plexus runs there and that both devices are on one network, then try again.";
     default: return "Make a new invite with 'plexus invite' on a device of the mesh.";
@@ -77,6 +81,15 @@ Task<int> list_devices(RouteContext context)
                                    json::serialize(list_json("devices", context.services.mesh.devices())));
 }
 
+Task<int> revoke_device(RouteContext context)
+{
+    auto const revoked = context.services.mesh.revoke(context.argument);
+    if (!revoked) {
+        co_return co_await answer_problem(context.exchange, problem_from(revoked.error()));
+    }
+    co_return co_await answer_json(context.exchange, 200, json::serialize(to_json(*revoked)));
+}
+
 Task<int> list_invites(RouteContext context)
 {
     auto items = json::array{};
@@ -114,6 +127,29 @@ Task<int> withdraw_invite(RouteContext context)
     co_return co_await answer_json(context.exchange, 200, R"({"withdrawn":true})");
 }
 
+Task<int> answer_applicant(RouteContext context)
+{
+    auto const body = body_of(context.request);
+    if (!body) {
+        co_return co_await answer_problem(context.exchange, body.error());
+    }
+    auto const device = text_field(*body, "device");
+    auto const lets_in = flag_field(*body, "let_in");
+    if (!device || !lets_in) {
+        co_return co_await answer_problem(context.exchange, device ? lets_in.error() : device.error());
+    }
+    if (device->empty() || !*lets_in) {
+        auto const* missing = device->empty() ? "device" : "let_in";
+        auto problem = invalid_request(missing, fmt::format("'{}' is missing.", missing), "missing_field");
+        co_return co_await answer_problem(context.exchange, std::move(problem));
+    }
+    auto const decided = context.services.mesh.decide(context.argument, *device, **lets_in);
+    if (!decided) {
+        co_return co_await answer_problem(context.exchange, problem_from(decided.error()));
+    }
+    co_return co_await answer_json(context.exchange, 200, json::serialize(json::object{{"let_in", **lets_in}}));
+}
+
 Task<int> join_mesh(RouteContext context)
 {
     auto const body = body_of(context.request);
@@ -121,12 +157,16 @@ Task<int> join_mesh(RouteContext context)
         co_return co_await answer_problem(context.exchange, body.error());
     }
     auto const link = text_field(*body, "link");
-    if (!link || link->empty()) {
-        auto problem = link ? invalid_request("link", "'link' is missing.", "missing_field") : link.error();
+    auto const code = text_field(*body, "code");
+    if (!link || !code) {
+        co_return co_await answer_problem(context.exchange, link ? code.error() : link.error());
+    }
+    if (link->empty() == code->empty()) {
+        auto problem = invalid_request("link", "Either 'link' or 'code' is needed.", "missing_field");
         co_return co_await answer_problem(context.exchange, std::move(problem));
     }
-    auto const deadline = context.env.deadline_in(join_patience);
-    auto const joined = co_await context.services.mesh.join(*link, deadline);
+    auto const deadline = context.env.deadline_in(code->empty() ? join_patience : code_patience);
+    auto const joined = co_await context.services.mesh.join(code->empty() ? *link : *code, deadline);
     if (!joined) {
         auto problem = problem_from(joined.error());
         problem.next = next_step_of_join(joined.error().kind);

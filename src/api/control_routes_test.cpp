@@ -50,6 +50,37 @@ TEST_CASE("control: an invite shows its link once, is listed without it, and can
     CHECK(fixture.ask(request("POST", "/api/v1/invites", R"({"role":7})")).status == 400);
 }
 
+TEST_CASE("control: a device that knew the code is listed with its invite, and let in or not")
+{
+    auto fixture = ApiFixture();
+    auto const made = fixture.ask(request("POST", "/api/v1/invites", "{}"));
+    CHECK(body_of(made).at("code") == "482913");
+    CHECK(body_of(made).at("applicant").is_null());
+    fixture.services.open_invites.front().applicant = {
+        .id = "12D3KooWAna", .name = "ana-pc", .address = "/ip4/10.0.0.7"};
+    auto const listed = fixture.ask(request("GET", "/api/v1/invites"));
+    CHECK(listed.body.find("482913") == std::string::npos);
+    CHECK(body_of(listed).at_pointer("/invites/0/applicant/name") == "ana-pc");
+
+    auto const path = std::string("/api/v1/invites/i1");
+    CHECK(fixture.ask(request("POST", path, "{}")).status == 400);
+    CHECK(fixture.ask(request("POST", path, R"({"device":"12D3KooWAna"})")).status == 400);
+    CHECK(fixture.ask(request("POST", path, R"({"device":"12D3KooWAna","let_in":"yes"})")).status == 400);
+    CHECK(fixture.ask(request("POST", path, R"({"device":"12D3KooWEve","let_in":true})")).status == 404);
+    CHECK_FALSE(fixture.services.let_in);
+    CHECK(fixture.ask(request("POST", path, R"({"device":"12D3KooWAna","let_in":true})")).status == 200);
+    CHECK(fixture.services.let_in == true);
+    CHECK(fixture.ask(request("POST", path, R"({"device":"12D3KooWAna","let_in":true})")).status == 404);
+}
+
+TEST_CASE("control: a device is revoked by its name")
+{
+    auto fixture = ApiFixture();
+    CHECK(body_of(fixture.ask(request("DELETE", "/api/v1/devices/phone"))).at("id") == "12D3KooWPhone");
+    CHECK(fixture.ask(request("DELETE", "/api/v1/devices/attic")).status == 404);
+    CHECK(fixture.ask(request("DELETE", "/api/v1/devices")).status == 405);
+}
+
 TEST_CASE("control: joining gives the devices, a used link gives a sentence and a next step")
 {
     auto fixture = ApiFixture();
@@ -62,6 +93,8 @@ TEST_CASE("control: joining gives the devices, a used link gives a sentence and 
     CHECK(body_of(used).at("code") == "not_allowed");
     CHECK(!body_of(used).at("next").as_string().empty());
     CHECK(fixture.ask(request("POST", "/api/v1/joins", "{}")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/joins", R"({"code":"482913"})")).status == 201);
+    CHECK(fixture.ask(request("POST", "/api/v1/joins", R"({"code":"482913","link":"plexus:secret"})")).status == 400);
 }
 
 TEST_CASE("control: a file is imported over the Unix socket only, with progress as JSON lines")

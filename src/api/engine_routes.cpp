@@ -1,6 +1,6 @@
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "api/control_body.h"
 #include "api/routes.h"
 #include "api/views.h"
 
@@ -11,20 +11,6 @@ namespace json = boost::json;
 namespace {
 
 /// The flag of a body such as {"pinned":false}; true if the body has none.
-std::expected<bool, Problem> pinned_in(Request const& request)
-{
-    auto code = boost::system::error_code{};
-    auto const body = json::parse(request.body.empty() ? "{}" : request.body, code);
-    if (code || !body.is_object()) {
-        return std::unexpected(invalid_request("", "The body must be a JSON object.", "malformed"));
-    }
-    auto const* pinned = body.get_object().if_contains("pinned");
-    if (pinned != nullptr && !pinned->is_bool()) {
-        return std::unexpected(invalid_request("pinned", "'pinned' must be true or false.", "invalid_type"));
-    }
-    return pinned == nullptr || pinned->get_bool();
-}
-
 Task<int> load_model(RouteContext context, std::string name)
 {
     auto const engine = co_await context.services.models.load(std::move(name));
@@ -46,14 +32,16 @@ Task<int> unload_model(RouteContext context, std::string name)
 /// A model that is pinned is loaded, too.
 Task<int> pin_model(RouteContext context, std::string name)
 {
-    auto const pinned = pinned_in(context.request);
-    if (!pinned) {
-        co_return co_await answer_problem(context.exchange, pinned.error());
+    auto const body = body_of(context.request);
+    auto const wanted = body ? flag_field(*body, "pinned") : std::unexpected(body.error());
+    if (!wanted) {
+        co_return co_await answer_problem(context.exchange, wanted.error());
     }
-    if (auto const done = context.services.models.pin(name, *pinned); !done) {
+    auto const pinned = wanted->value_or(true);
+    if (auto const done = context.services.models.pin(name, pinned); !done) {
         co_return co_await answer_problem(context.exchange, problem_from(done.error()));
     }
-    if (*pinned) {
+    if (pinned) {
         co_return co_await load_model(context, std::move(name));
     }
     co_return co_await answer_json(context.exchange, 200, R"({"pinned":false})");

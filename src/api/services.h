@@ -285,11 +285,20 @@ struct DeviceView {
     std::uint32_t queue = 0;
 };
 
+/// A device that waits for a person to let it in.
+struct ApplicantView {
+    std::string id;
+    std::string name;
+    std::string address;
+};
+
 struct InviteView {
     std::string id;
-    std::string link;  ///< holds the secret; only in the answer to its creation
+    std::string link;  ///< holds the secret; only in the answer to its creation, like the code
+    std::string code{};  ///< digits to type on a device near by; empty if it has none
     std::string role;
     WallTime expires{};
+    std::optional<ApplicantView> applicant{};
 };
 
 struct JoinView {
@@ -302,10 +311,16 @@ class Mesh {
 public:
     virtual ~Mesh() = default;
     virtual std::vector<DeviceView> devices() const = 0;
+    /// Takes a device out of the mesh, by its name or id; gives it as it was. Errors: `not_found`, `conflict` (this device
+    /// itself, or several of that name), `not_allowed` (this device is no owner), those of Disk.
+    virtual Result<DeviceView> revoke(std::string const& device) = 0;
     virtual std::vector<InviteView> invites() const = 0;
     /// Errors: `malformed` (role), `not_allowed` (this device may not invite), `unavailable` (too many open).
     virtual Task<Result<InviteView>> invite(std::string role, Duration lifetime) = 0;
     virtual Result<void> withdraw(std::string const& invite_id) = 0;
+    /// Lets a device in that knew the code, or not. Errors: `not_found`: it waits no more.
+    virtual Result<void> decide(std::string const& invite_id, std::string const& device_id, bool lets_in) = 0;
+    /// `link`, or the code that a device near by shows.
     /// Errors: `malformed` (no link of ours), `timed_out` (expired or no answer), `not_allowed` (used, withdrawn or
     /// foreign), `conflict` (already in a mesh with others), `unavailable` (no way to the device).
     virtual Task<Result<JoinView>> join(std::string link, Deadline deadline) = 0;

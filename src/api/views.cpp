@@ -194,6 +194,11 @@ json::object to_json(InviteView const& invite, bool with_link)
                                {"expires_unix_ms", invite.expires.time_since_epoch().count()}};
     if (with_link) {
         object["link"] = invite.link;
+        object["code"] = invite.code.empty() ? json::value(nullptr) : json::value(invite.code);
+    }
+    object["applicant"] = nullptr;
+    if (auto const& applicant = invite.applicant) {
+        object["applicant"] = {{"id", applicant->id}, {"name", applicant->name}, {"address", applicant->address}};
     }
     return object;
 }

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "crypto/aead.h"
+#include "crypto/cpace.h"
 #include "crypto/digest.h"
 #include "crypto/keys.h"
 
@@ -122,4 +123,66 @@ TEST_CASE("digests: SHA-256 goes on from the chaining value behind any block")
     CHECK(second.finish() == sha256(bytes));
     // FIPS 180-4 section 5.3.3
     CHECK(Sha256().state().text() == "6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19");
+}
+
+namespace {
+
+// draft-irtf-cfrg-cpace, "Test vector for CPace using group ristretto255 and hash SHA-512".
+auto const cpace_context = Cpace::Context{.channel = hex("0a41696e69746961746f720a42726573706f6e646572"),
+                                          .session = hex("7e4b4791d6a8ef019b936c79fb7f2c57")};
+constexpr auto cpace_initiator_scalar = "da3d23700a9e5699258aef94dc060dfda5ebb61f02a5ea77fad53f4ff0976d08";
+constexpr auto cpace_responder_scalar = "d2316b454718c35362d83d69df6320f38578ed5984651435e2949762d900b80d";
+
+Cpace cpace(std::string_view password, std::string_view scalar)
+{
+    auto const bytes = hex(scalar);
+    return Cpace(as_view(password), cpace_context, Secret32(std::span<std::byte const, 32>(bytes)));
+}
+
+Bytes key_of(Cpace const& side, ByteView initiator, ByteView responder)
+{
+    return to_bytes(side.key(initiator, as_view("ADa"), responder, as_view("ADb")).value().bytes());
+}
+
+}  // namespace
+
+TEST_CASE("cpace: shares and key are those of the published vector, on both sides")
+{
+    auto const initiator = cpace("Password", cpace_initiator_scalar);
+    auto const responder = cpace("Password", cpace_responder_scalar);
+    CHECK(to_hex(initiator.share()) == "383a85dd236978f17f8c8545b50dabc52a39fcdab2cf8bc531ce040ff77ca82d");
+    CHECK(to_hex(responder.share()) == "a6206309c0e8e5f579295e35997ac4300ab3fecec3c17f7b604f3e698fa1383c");
+    auto const key = key_of(initiator, initiator.share(), responder.share());
+    CHECK(to_hex(key) ==
+          "e91ccb2c0f5e0d0993a33956e3be59754f3f2b07db57631f5394452ea2e7b435"
+          "4674eb1f5686c078462bf83bec72e8743df440108e638f3526d9b90e85be096f");
+    CHECK(key == key_of(responder, initiator.share(), responder.share()));
+}
+
+TEST_CASE("cpace: another password, session, channel or word of either side gives another key")
+{
+    auto const initiator = cpace("Password", cpace_initiator_scalar);
+    auto const responder = cpace("Password", cpace_responder_scalar);
+    auto const wrong = cpace("password", cpace_responder_scalar);
+    CHECK(key_of(initiator, initiator.share(), wrong.share()) != key_of(wrong, initiator.share(), wrong.share()));
+
+    auto const bytes = hex(cpace_responder_scalar);
+    for (auto const& context : {Cpace::Context{to_bytes("else"), cpace_context.session},
+                                Cpace::Context{cpace_context.channel, to_bytes("else")}}) {
+        auto const other = Cpace(as_view("Password"), context, Secret32(std::span<std::byte const, 32>(bytes)));
+        CHECK(key_of(initiator, initiator.share(), other.share()) != key_of(other, initiator.share(), other.share()));
+    }
+    auto const said = initiator.key(initiator.share(), as_view("ADa"), responder.share(), as_view("ADb")).value();
+    auto const heard = responder.key(initiator.share(), as_view("ADa"), responder.share(), as_view("ADc")).value();
+    CHECK_FALSE(std::ranges::equal(said.bytes(), heard.bytes()));
+}
+
+TEST_CASE("cpace: a share that is no element, the neutral one, or of another size is refused")
+{
+    auto const side = cpace("Password", cpace_initiator_scalar);
+    for (auto const* share : {"2b3c6b8c4f3800e7aef6864025b4ed79bd599117e427c41bd47d93d654b4a51c",
+                              "0000000000000000000000000000000000000000000000000000000000000000", "00", ""}) {
+        auto const key = side.key(side.share(), {}, hex(share), {});
+        CHECK(key.error().kind == ErrorKind::malformed);
+    }
 }

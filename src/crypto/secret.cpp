@@ -4,14 +4,9 @@
 
 namespace plexus::crypto {
 
-Secret32::Secret32(std::span<std::byte const, size> bytes)
+void wipe(MutableByteView bytes)
 {
-    std::memcpy(value_.data(), bytes.data(), size);
-}
-
-Secret32::~Secret32()
-{
-    sodium_memzero(value_.data(), value_.size());
+    sodium_memzero(bytes.data(), bytes.size());
 }
 
 }  // namespace plexus::crypto

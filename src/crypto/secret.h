@@ -1,21 +1,25 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "base/bytes.h"
 
 namespace plexus::crypto {
 
-/// 32 bytes that are wiped when they go. No text form, no comparison.
-class Secret32 {
-public:
-    static constexpr std::size_t size = 32;
+void wipe(MutableByteView bytes);
 
-    Secret32() = default;
-    explicit Secret32(std::span<std::byte const, size> bytes);
-    Secret32(Secret32 const&) = default;
-    Secret32& operator=(Secret32 const&) = default;
-    ~Secret32();
+/// Bytes that are wiped when they go. No text form, no comparison.
+template <std::size_t Size>
+class Secret {
+public:
+    static constexpr std::size_t size = Size;
+
+    Secret() = default;
+    explicit Secret(std::span<std::byte const, size> bytes) { std::ranges::copy(bytes, value_.begin()); }
+    Secret(Secret const&) = default;
+    Secret& operator=(Secret const&) = default;
+    ~Secret() { wipe(value_); }
 
     ByteView bytes() const { return value_; }
     MutableByteView writable() { return value_; }
@@ -23,5 +27,8 @@ public:
 private:
     std::array<std::byte, size> value_{};
 };
+
+using Secret32 = Secret<32>;
+using Secret64 = Secret<64>;
 
 }  // namespace plexus::crypto

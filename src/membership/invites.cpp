@@ -9,7 +9,12 @@ constexpr auto host_label = std::string_view("plexus-pair/1 host");
 
 Invite view_of(Invites::Open const& open)
 {
-    return {.id = to_hex(open.link.invite_id), .link = open.link.text(), .role = open.role, .expires = open.link.expires};
+    return {.id = to_hex(open.link.invite_id),
+            .link = open.link.text(),
+            .code = open.code,
+            .role = open.role,
+            .expires = open.link.expires,
+            .applicant = open.applicant};
 }
 
 /// Each part with its length in front, so that no two transcripts read alike.
@@ -23,14 +28,21 @@ void append_part(Bytes& to, ByteView part)
 
 }  // namespace
 
-Result<Invite> Invites::open(InviteLink link, Role role, Time expires)
+Result<Invite> Invites::open(InviteLink link, Role role, Time now, Duration lifetime, std::string code)
 {
     if (open_.size() >= max_open_invites) {
         return fail(ErrorKind::unavailable, "there are {} open invites; withdraw one or wait until it ends", open_.size());
     }
+    for (auto& [id, invite] : open_) {
+        invite.code.clear();
+    }
     auto id = link.invite_id;
-    auto const [place, is_new] =
-        open_.emplace(std::move(id), Open{.link = std::move(link), .role = role, .expires = expires});
+    auto const [place, is_new] = open_.emplace(std::move(id),
+                                               Open{.link = std::move(link),
+                                                    .role = role,
+                                                    .expires = now + lifetime,
+                                                    .code = std::move(code),
+                                                    .code_expires = now + std::min<Duration>(lifetime, code_lifetime)});
     PLEXUS_ASSERT(is_new);
     return view_of(place->second);
 }
@@ -80,6 +92,21 @@ void Invites::count_wrong_proof(ByteView invite_id)
     }
 }
 
+Invites::Open* Invites::with_code(Time now)
+{
+    close_expired(now);
+    auto const found = std::ranges::find_if(open_, [](auto const& entry) { return !entry.second.code.empty(); });
+    return found == open_.end() ? nullptr : &found->second;
+}
+
+int Invites::count_wrong_code(Open& invite)
+{
+    if (++invite.wrong_codes >= max_wrong_codes) {
+        invite.code.clear();
+    }
+    return max_wrong_codes - invite.wrong_codes;
+}
+
 void Invites::close(ByteView invite_id, PairingRefusal reason)
 {
     auto id = to_bytes(invite_id);
@@ -100,6 +127,11 @@ void Invites::close_expired(Time now)
     }
     for (auto const& id : expired) {
         close(id, PairingRefusal::expired);
+    }
+    for (auto& [id, invite] : open_) {
+        if (now >= invite.code_expires) {
+            invite.code.clear();
+        }
     }
 }
 

@@ -23,6 +23,30 @@ bool Membership::is_connected(PeerId const& peer) const
     });
 }
 
+void Membership::Retry::hasten(Time now)
+{
+    pause = Duration::zero();
+    due = std::min(due, std::max(now, begun + first_pause));
+}
+
+void Membership::heard_of(PeerId const& device, std::vector<host::Multiaddr> const& addresses)
+{
+    if (device == self_ || !log_.members().contains(device)) {
+        return;
+    }
+    hear_of({.device = device, .addresses = addresses});
+    retries_[device].hasten(env_.now());
+    wake_.notify();
+}
+
+void Membership::try_again()
+{
+    for (auto& [device, retry] : retries_) {
+        retry.hasten(env_.now());
+    }
+    wake_.notify();
+}
+
 Task<> Membership::keep_in_touch()
 {
     for (;;) {
@@ -59,6 +83,7 @@ Time Membership::dial_those_due()
             continue;
         }
         retry.is_dialling = true;
+        retry.begun = now;
         tasks_.spawn("dial " + device.short_text(), dial(device));
     }
     return next;

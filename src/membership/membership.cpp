@@ -71,7 +71,7 @@ Result<std::unique_ptr<Membership>> Membership::open(Env& env, std::filesystem::
 Membership::Membership(Env& env, std::filesystem::path folder, crypto::KeyPair identity, Log log)
     : env_(env), folder_(std::move(folder)), identity_(std::move(identity)),
       self_(security::peer_id_of(identity_.public_key())), log_(std::move(log)), wake_(env.executor()),
-      tasks_(env.executor())
+      decided_(env.executor()), tasks_(env.executor())
 {
 }
 
@@ -160,6 +160,8 @@ void Membership::start(host::Host& host)
                 [this](std::unique_ptr<host::Stream> stream) { return serve_exchange(std::move(stream)); });
     host.handle(pairing_protocol, Admission::pairing,
                 [this](std::unique_ptr<host::Stream> stream) { return serve_pairing(std::move(stream)); });
+    host.handle(code_protocol, Admission::pairing,
+                [this](std::unique_ptr<host::Stream> stream) { return serve_code(std::move(stream)); });
     host.on_member_connected([this](PeerId const& peer) { exchange_with(peer); });
     host.on_member_disconnected([this](PeerId const&) { wake_.notify(); });
     tasks_.spawn("keep in touch with the members", keep_in_touch());

@@ -11,6 +11,8 @@ namespace plexus::membership {
 
 inline constexpr auto membership_protocol = "/plexus/membership/1";
 inline constexpr auto pairing_protocol = "/plexus/pair/1";
+inline constexpr auto code_protocol = "/plexus/code/1";
+inline constexpr std::size_t max_code_candidates = 16;  ///< asked for one code
 
 struct Member {
     PeerId device;
@@ -18,6 +20,12 @@ struct Member {
     Role role = Role::member;
     WallTime since{};
     bool is_self = false;
+};
+
+/// A device near by, which may show a code.
+struct Candidate {
+    PeerId device;
+    std::vector<host::Multiaddr> addresses;
 };
 
 /// Who belongs to the mesh, and the keeper of its door.
@@ -55,8 +63,21 @@ public:
     /// `timed_out` (expired, or no answer), `not_allowed` (used, withdrawn, foreign, wrong secret), those of Disk.
     Task<Result<PeerId>> join(std::string link, Deadline deadline);
 
+    /// Joins with the digits that one of `candidates` shows; they are asked in their order, each may cost a try.
+    /// Errors: those of join, with `not_allowed` for wrong digits and the tries left, `timed_out` if no person let this
+    /// device in, `not_found` if none of them shows a code.
+    Task<Result<PeerId>> join_by_code(std::string digits, std::vector<Candidate> candidates, Deadline deadline);
+    /// Lets the device in that knew the code of this invite, or not. Errors: `not_found`: it waits no more.
+    Result<void> decide(std::string const& invite_id, PeerId const& device, bool lets_in);
+
     /// Takes a device out; its connections end at once. Errors: `not_allowed`, `not_found`, those of Disk.
     Result<void> revoke(PeerId const& device);
+
+    /// Somebody said that this device is at `addresses`. A hint, which costs a dial at most a second: a member that is away
+    /// is tried there; others are of no interest.
+    void heard_of(PeerId const& device, std::vector<host::Multiaddr> const& addresses);
+    /// Members that are away are tried now: the network has changed.
+    void try_again();
 
     /// Called on the loop after members have changed.
     void on_change(std::function<void()> action) { on_change_.push_back(std::move(action)); }
@@ -72,7 +93,10 @@ private:
     struct Retry {
         Time due{};
         Duration pause{};
+        Time begun{};  ///< the last try
         bool is_dialling = false;
+
+        void hasten(Time now);
     };
     /// One exchange of logs a member at a time.
     struct Exchange {
@@ -107,6 +131,14 @@ private:
     Task<> part_with(PeerId peer, bool is_joined);
     void watch_invites();
 
+    Task<> serve_code(std::unique_ptr<host::Stream> stream);
+    Task<Result<CodeMessage>> check_code(host::Stream& stream);
+    Task<std::optional<CodeRefusal>> decision_on(Bytes invite_id, Applicant applicant);
+    Task<Result<std::string>> ask_for_link(Candidate const& candidate, std::string const& digits, Deadline deadline);
+    Task<Result<std::string>> exchange_code(host::Stream& stream, std::string const& digits, Deadline deadline);
+    crypto::Secret32 fresh_secret();
+    Result<void> may_join() const;
+
     Task<Result<void>> pair_with(InviteLink const& link, Deadline deadline);
     Result<Log> log_from(PairingMessage const& accepted, InviteLink const& link) const;
 
@@ -132,6 +164,7 @@ private:
     Bytes saved_addresses_;
     std::vector<std::function<void()>> on_change_;
     Signal wake_;
+    Signal decided_;  ///< something about an applicant
     std::optional<Env::TimerId> invite_timer_;
     TaskScope tasks_;
 };

@@ -9,6 +9,8 @@ using host::Admission;
 
 namespace {
 
+constexpr std::uint64_t code_values = 1'000'000;
+
 PairingMessage refused(PairingRefusal reason)
 {
     auto message = PairingMessage(PairingMessage::Kind::refused);
@@ -41,7 +43,8 @@ Result<Invite> Membership::invite(Role role, Duration lifetime)
                            .invite_id = random.bytes(invite_id_bytes),
                            .secret = random.bytes(secret_bytes),
                            .expires = std::chrono::time_point_cast<std::chrono::milliseconds>(env_.wall_now() + lifetime)};
-    auto invite = invites_.open(std::move(link), role, env_.now() + lifetime);
+    auto const code = fmt::format("{:0{}}", random.below(code_values), code_digits);
+    auto invite = invites_.open(std::move(link), role, env_.now(), lifetime, code);
     watch_invites();
     return invite;
 }
@@ -54,6 +57,7 @@ std::vector<Invite> Membership::invites()
 Result<void> Membership::withdraw(std::string const& invite_id)
 {
     auto withdrawn = invites_.withdraw(invite_id);
+    decided_.notify();
     host_->reconsider();
     return withdrawn;
 }

@@ -37,6 +37,17 @@ Task<Result<void>> write_pairing(Env& env, host::Stream& stream, PairingMessage 
     co_return co_await with_deadline(env, deadline, stream::write_message(stream, bytes));
 }
 
+Result<void> Membership::may_join() const
+{
+    if (log_.members().size() > 1 || !log_.members().contains(self_)) {
+        return fail(ErrorKind::conflict, "this device is in a mesh with others already");
+    }
+    if (joining_) {
+        return fail(ErrorKind::conflict, "this device is joining already");
+    }
+    return {};
+}
+
 Task<Result<PeerId>> Membership::join(std::string text, Deadline deadline)
 {
     auto const link = InviteLink::parse(text);
@@ -46,17 +57,10 @@ Task<Result<PeerId>> Membership::join(std::string text, Deadline deadline)
     if (link->device == self_) {
         co_return fail(ErrorKind::malformed, "this device made the invite itself; use the link on another one");
     }
-    if (log_.members().size() > 1 || !log_.members().contains(self_)) {
-        co_return fail(ErrorKind::conflict, "this device is in a mesh with others already");
+    if (auto const may = may_join(); !may) {
+        co_return std::unexpected(may.error());
     }
-    if (joining_) {
-        co_return fail(ErrorKind::conflict, "this device is joining already");
-    }
-    joining_ = link->device;
-    struct AtEnd {
-        ~AtEnd() { joining.reset(); }
-        std::optional<PeerId>& joining;
-    } const at_end{joining_};
+    auto const guard = Joining(joining_, link->device);
 
     auto const connected = co_await host_->connect(link->device, link->addresses, deadline);
     if (!connected) {

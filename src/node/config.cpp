@@ -147,6 +147,8 @@ constexpr auto keys = std::array{
     Key{"mesh.name", set_mesh_name},
     Key{"mesh.address", set_mesh_address},
     Key{"mesh.port", set_mesh_port},
+    Key{"mesh.discovery",
+        [](Config& config, std::string const& text) { return set_flag(config.mesh.discovery, text); }},
     Key{"engine.program",
         [](Config& config, std::string const& text) -> Result<void> {
             config.engine.program = text;

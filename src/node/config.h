@@ -27,6 +27,7 @@ struct Config {
         std::string address = "0.0.0.0";  ///< to listen on
         std::uint16_t port = default_mesh_port;
         bool port_is_set = false;  ///< a port that was asked for is not replaced by a free one
+        bool discovery = true;     ///< finds devices on the local network, and lets them find this one
     } mesh;
 
     struct Engine {

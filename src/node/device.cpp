@@ -116,7 +116,7 @@ void Device::connect_parts()
                                {.holder = {}, .name_of = [this](auto const& device) { return name_of(device); }});
     store_->on_change([this] { publish_models(); });
     inference_->on_change([this] { publish_loaded(); });
-    membership_->on_change([this] { forget_removed(); });
+    membership_->on_change([this] { members_changed(); });
 }
 
 std::vector<std::string> Device::forbidden_paths() const
@@ -152,7 +152,22 @@ Result<void> Device::start()
     publish_models();
     read_pins();
     read_external();
+    if (options_.config.mesh.discovery) {
+        look_around();
+    }
     return {};
+}
+
+void Device::look_around()
+{
+    auto options = discovery::Options{};
+    options.addresses = [this] { return host_->listen_addresses(); };
+    options.found = [this](discovery::Neighbour const& neighbour) {
+        membership_->heard_of(neighbour.peer, neighbour.addresses);
+    };
+    options.network_changed = [this] { membership_->try_again(); };
+    discovery_ = std::make_unique<discovery::Discovery>(env_, membership_->self(), std::move(options));
+    discovery_->start();
 }
 
 std::uint64_t Device::memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const
@@ -239,6 +254,9 @@ Result<void> Device::listen_on(std::uint16_t port)
 
 Task<> Device::stop()
 {
+    if (discovery_) {
+        co_await discovery_->stop();
+    }
     co_await scheduler_->stop();
     co_await blobs_->stop();
     co_await catalog_->stop();
@@ -271,8 +289,15 @@ inference::ModelTraits Device::traits(inference::ModelDigest const& digest) cons
     return {.gives_vectors = model->summary.is_embedding, .max_context = static_cast<std::uint32_t>(context)};
 }
 
-void Device::forget_removed()
+/// Members join the list after they were heard of on a link, too.
+void Device::members_changed()
 {
+    if (discovery_) {
+        for (auto const& neighbour : discovery_->neighbours()) {
+            membership_->heard_of(neighbour.peer, neighbour.addresses);
+        }
+    }
+
     for (auto const& entry : catalog_->entries()) {
         if (!entry.is_self && !membership_->find(entry.device)) {
             catalog_->forget(entry.device);

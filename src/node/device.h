@@ -2,6 +2,7 @@
 
 #include "blobs/blobs.h"
 #include "catalog/catalog.h"
+#include "discovery/discovery.h"
 #include "host/host.h"
 #include "inference/external.h"
 #include "membership/membership.h"
@@ -49,6 +50,8 @@ public:
     catalog::Catalog& catalog() { return *catalog_; }
     scheduling::Scheduler& scheduler() { return *scheduler_; }
     blobs::Blobs& blobs() { return *blobs_; }
+    /// Null if it is switched off.
+    discovery::Discovery* discovery() { return discovery_.get(); }
 
     /// Bytes that all engines together may need now.
     std::uint64_t memory_for_engines() const;
@@ -78,7 +81,8 @@ private:
     void connect_parts();
     Result<void> listen();
     Result<void> listen_on(std::uint16_t port);
-    void forget_removed();
+    void look_around();
+    void members_changed();
     void publish_models();
     void publish_loaded();
     std::vector<std::string> forbidden_paths() const;
@@ -97,6 +101,7 @@ private:
     std::unique_ptr<scheduling::Runner> runner_;
     std::unique_ptr<scheduling::Scheduler> scheduler_;
     std::unique_ptr<blobs::Blobs> blobs_;
+    std::unique_ptr<discovery::Discovery> discovery_;
     TaskScope tasks_;
 };
 

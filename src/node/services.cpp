@@ -41,6 +41,25 @@ api::SandboxView sandbox_view(std::optional<Result<sandbox::Report>> const& last
             .reason = {}};
 }
 
+api::CheckView discovery_check(discovery::Discovery const* discovery)
+{
+    if (discovery == nullptr) {
+        return {.name = "local network", .is_good = true, .text = "not looked at: mesh.discovery is false", .next = ""};
+    }
+    if (discovery->is_copied()) {
+        return {.name = "local network",
+                .is_good = false,
+                .text = "another device says that it is this one",
+                .next =
+                    "if its data was copied from here, delete its identity.key and let it join anew; "
+                    "if not, somebody on the network lies, and nothing has to be done"};
+    }
+    return {.name = "local network",
+            .is_good = true,
+            .text = fmt::format("{} libp2p devices are to be seen", discovery->neighbours().size()),
+            .next = ""};
+}
+
 /// A weak sandbox is good if the owner allows it: without that no engine starts. `took`: from the start of a process to its
 /// report.
 api::CheckView sandbox_check(Result<sandbox::Report> const& tested, Duration took)
@@ -166,20 +185,6 @@ api::ModelView view_of(catalog::Model const& model)
             .loaded_on = {}};
 }
 
-api::InviteView view_of(membership::Invite const& invite)
-{
-    return {.id = invite.id, .link = invite.link, .role = std::string(to_string(invite.role)), .expires = invite.expires};
-}
-
-std::vector<std::string> texts_of(std::vector<multiformats::Multiaddr> const& addresses)
-{
-    auto texts = std::vector<std::string>{};
-    for (auto const& address : addresses) {
-        texts.push_back(address.text());
-    }
-    return texts;
-}
-
 std::string joined(std::vector<std::string> const& words)
 {
     auto text = std::string{};
@@ -189,37 +194,16 @@ std::string joined(std::vector<std::string> const& words)
     return text;
 }
 
-/// The smallest measured round trip of the connections to `peer`.
-std::optional<Duration> round_trip_to(host::Host& host, multiformats::PeerId const& peer)
-{
-    auto best = std::optional<Duration>{};
-    for (auto const& connection : host.connections()) {
-        if (connection.peer == peer && connection.round_trip > Duration::zero()) {
-            best = std::min(best.value_or(connection.round_trip), connection.round_trip);
-        }
-    }
-    return best;
-}
-
-void describe(api::DeviceView& view, catalog::Entry const& entry)
-{
-    auto const& snapshot = *entry.snapshot;
-    auto const is_busy = snapshot.running > 0;
-    view.state = entry.state == catalog::State::away ? "away" : is_busy ? "busy" : "ready";
-    view.version = snapshot.version;
-    view.processor = snapshot.hardware.processor;
-    view.cores = snapshot.hardware.cores;
-    view.memory_bytes = snapshot.hardware.memory_bytes;
-    view.free_memory_bytes = snapshot.hardware.free_memory_bytes;
-    view.queue = snapshot.queued;
-    for (auto const& model : snapshot.models) {
-        if (!model.names.empty()) {
-            view.models.push_back(model.names.front());
-        }
-    }
-}
-
 }  // namespace
+
+std::vector<std::string> texts_of(std::vector<multiformats::Multiaddr> const& addresses)
+{
+    auto texts = std::vector<std::string>{};
+    for (auto const& address : addresses) {
+        texts.push_back(address.text());
+    }
+    return texts;
+}
 
 api::ModelView view_of(models::Model const& model, std::string const& device)
 {
@@ -308,74 +292,6 @@ Task<Result<api::ModelView>> DeviceServices::remove(std::string name)
                         [&](models::Model const& removed) { return view_of(removed, device_.name()); });
 }
 
-std::vector<api::DeviceView> DeviceServices::devices() const
-{
-    auto entries = std::map<multiformats::PeerId, catalog::Entry>{};
-    for (auto& entry : device_.catalog().entries()) {
-        entries.emplace(entry.device, std::move(entry));
-    }
-    auto views = std::vector<api::DeviceView>{};
-    for (auto const& member : device_.membership().members()) {
-        auto view = api::DeviceView{};
-        view.id = member.device.text();
-        view.name = member.name;
-        view.role = to_string(member.role);
-        view.state = "away";
-        view.is_self = member.is_self;
-        auto const addresses =
-            member.is_self ? device_.host().listen_addresses() : device_.host().remembered_addresses(member.device);
-        view.addresses = texts_of(addresses);
-        view.round_trip = round_trip_to(device_.host(), member.device);
-        if (auto const entry = entries.find(member.device); entry != entries.end()) {
-            describe(view, entry->second);
-        }
-        views.push_back(std::move(view));
-    }
-    return views;
-}
-
-std::vector<api::InviteView> DeviceServices::invites() const
-{
-    auto views = std::vector<api::InviteView>{};
-    for (auto const& invite : device_.membership().invites()) {
-        views.push_back(view_of(invite));
-    }
-    return views;
-}
-
-Task<Result<api::InviteView>> DeviceServices::invite(std::string role, Duration lifetime)
-{
-    auto const meant = membership::role_from(role);
-    if (!meant) {
-        co_return fail(ErrorKind::malformed, "there is no role {}: a device is owner or member", role);
-    }
-    if (*meant != membership::Role::owner && *meant != membership::Role::member) {
-        // Nothing keeps a guest from what a member may do yet, so nobody is made to believe it.
-        co_return fail(ErrorKind::malformed, "the role {} is not enforced yet: a device is owner or member", role);
-    }
-    auto const invite = device_.membership().invite(*meant, lifetime);
-    if (!invite) {
-        co_return std::unexpected(invite.error());
-    }
-    co_return view_of(*invite);
-}
-
-Result<void> DeviceServices::withdraw(std::string const& invite_id)
-{
-    return device_.membership().withdraw(invite_id);
-}
-
-Task<Result<api::JoinView>> DeviceServices::join(std::string link, Deadline deadline)
-{
-    auto const joined = co_await device_.membership().join(std::move(link), deadline);
-    if (!joined) {
-        co_return std::unexpected(joined.error());
-    }
-    co_return api::JoinView{.mesh = device_.membership().mesh_id().text(),
-                            .device = device_.name_of(*joined),
-                            .devices = devices()};
-}
-
 api::StatusView DeviceServices::status() const
 {
     return {.version = PLEXUS_VERSION,
@@ -431,6 +347,8 @@ Task<std::vector<api::CheckView>> DeviceServices::checks()
                       .is_good = !addresses.empty(),
                       .text = addresses.empty() ? "this device listens nowhere" : joined(addresses),
                       .next = addresses.empty() ? "set mesh.address in " + options.paths.config_file.string() : ""});
+
+    checks.push_back(discovery_check(device_.discovery()));
 
     auto away = std::vector<std::string>{};
     auto const members = devices();

@@ -45,9 +45,11 @@ private:
     Result<blobs::Wanted> wanted(api::CopyOrder const& order) const;
 
     std::vector<api::DeviceView> devices() const override;
+    Result<api::DeviceView> revoke(std::string const& device) override;
     std::vector<api::InviteView> invites() const override;
     Task<Result<api::InviteView>> invite(std::string role, Duration lifetime) override;
     Result<void> withdraw(std::string const& invite_id) override;
+    Result<void> decide(std::string const& invite_id, std::string const& device_id, bool lets_in) override;
     Task<Result<api::JoinView>> join(std::string link, Deadline deadline) override;
 
     api::StatusView status() const override;
