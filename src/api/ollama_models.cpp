@@ -75,6 +75,7 @@ json::object to_loaded_ollama_entry(ModelView const& model, EngineView const* en
     auto entry = identity_of(model);
     entry["expires_at"] = far_day;
     entry["size_vram"] = 0;
+    entry["context_length"] = model.context_length;
     if (engine != nullptr) {
         entry["size"] = std::max(engine->used_bytes, engine->predicted_bytes);
         entry["context_length"] = engine->context;

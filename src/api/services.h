@@ -84,7 +84,7 @@ struct ModelView {
     std::string architecture{};
     std::string quantization{};
     std::uint64_t parameters = 0;
-    std::uint32_t context_length = 0;
+    std::uint32_t context_length = 0;  ///< tokens that a question may have now with its answer
     bool is_chat = true;
     std::vector<std::string> capabilities{};  ///< of "chat", "embeddings", "rerank"
     std::uint64_t created_seconds = 0;  ///< since 1970
@@ -102,7 +102,7 @@ struct EngineView {
     std::uint32_t slots = 0;
     std::uint32_t busy = 0;
     bool is_pinned = false;
-    bool is_reduced = false;  ///< fewer slots or tokens than set, since memory is short
+    bool is_reduced = false;  ///< fewer slots or tokens than the settings lead to, since memory is short
     std::uint64_t predicted_bytes = 0;
     std::uint64_t used_bytes = 0;  ///< 0: not known
     std::uint64_t weights_bytes = 0;
@@ -186,6 +186,7 @@ struct ModelDetails {
     std::string title{};  ///< as the file says
     std::string license{};
     std::string origin{};
+    std::uint64_t trained_context = 0;  ///< tokens that it was made for
     std::string path{};
     std::string tokenizer{};
     std::uint64_t layers = 0;
@@ -202,7 +203,7 @@ struct SuggestionView {
     std::string license{};
     std::string source{};
     std::uint64_t size_bytes = 0;
-    std::uint64_t context_length = 0;
+    std::uint64_t context_length = 0;  ///< that it was made for
     bool is_local = false;
     std::vector<FitView> devices{};
 };
@@ -234,7 +235,7 @@ public:
     /// Errors: `not_found`.
     virtual Task<Result<ModelDetails>> details(std::string name) = 0;
     virtual std::vector<SuggestionView> suggestions() const = 0;
-    /// Of a model of this device or of the list; zero for context and slots: as set for this device. Errors: `not_found`.
+    /// Of a model of this device or of the list; zero for context and slots: as this device would load it. Errors: `not_found`.
     virtual Result<PlanView> plan(std::string name, std::uint32_t context, std::uint32_t slots) const = 0;
     /// What lies in a folder of "ollama" or "lm-studio". Errors: `malformed` (kind), `not_found`, `not_allowed`, `io`.
     virtual Task<Result<std::vector<ForeignModelView>>> foreign(std::string kind, std::string folder) = 0;

@@ -56,6 +56,7 @@ json::object to_json(ModelDetails const& details)
     object["title"] = details.title;
     object["license"] = details.license;
     object["origin"] = details.origin;
+    object["trained_context"] = details.trained_context;
     object["path"] = details.path;
     object["tokenizer"] = details.tokenizer;
     object["layers"] = details.layers;

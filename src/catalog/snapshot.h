@@ -66,7 +66,7 @@ struct Model {
     std::string architecture;
     std::string quantization;
     std::uint64_t parameters = 0;
-    std::uint32_t context_length = 0;
+    std::uint32_t context_length = 0;  ///< tokens that it would be loaded with a slot; `loaded` has what is so now
     std::uint32_t capabilities = can_chat;  ///< bits of Capability
     std::uint64_t created_seconds = 0;  ///< since 1970
     bool is_external = false;           ///< served by an engine that the owner runs: no file, and no walls of ours

@@ -9,6 +9,7 @@ namespace plexus::inference {
 namespace {
 
 constexpr auto engine_spare_bytes = std::uint64_t{1} << 30;  // of the limit, over twice the prediction
+constexpr auto no_memory_limit = std::numeric_limits<std::uint64_t>::max();
 constexpr auto first_pause = std::chrono::milliseconds(200);
 constexpr auto longest_pause = std::chrono::seconds(30);
 constexpr auto stop_poll = std::chrono::milliseconds(5);
@@ -79,12 +80,9 @@ private:
 
 std::string Pool::parameters(ModelDigest const& model, EngineShape shape) const
 {
-    auto const traits = source_.traits(model);
-    auto const is_limited = traits.gives_vectors && traits.max_context > 0;
-    auto const context = is_limited ? std::min(shape.context, traits.max_context) : shape.context;
-    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{}}})", context,
-                       shape.slots, options_.threads, traits.gives_vectors,
-                       options_.speculates && !traits.gives_vectors);
+    auto const gives_vectors = source_.traits(model).gives_vectors;
+    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{}}})", shape.context,
+                       shape.slots, options_.threads, gives_vectors, options_.speculates && !gives_vectors);
 }
 
 /// Twice what the model should need and some room: a prediction that is off does not end the engine, a template or a
@@ -275,8 +273,10 @@ Error Pool::too_little(std::uint64_t need, std::uint64_t obtainable) const
 /// Waits until the model fits; what it was promised is in promised_.
 Task<Result<EngineStart>> Pool::make_room(ModelDigest model)
 {
-    auto const wanted = EngineShape{.context = options_.context, .slots = options_.slots};
     auto const need_of = [&](EngineShape shape) { return source_.memory_need(model, shape); };
+    auto const set = EngineShape{.context = options_.context, .slots = options_.slots};
+    auto const memory = options_.memory_for_engines ? options_.memory_for_engines() : no_memory_limit;
+    auto const wanted = engine_shape(set, source_.traits(model), memory, need_of);
     if (!options_.memory_for_engines || need_of(wanted) == 0) {
         co_return EngineStart{.model = model, .shape = wanted, .predicted_bytes = need_of(wanted)};
     }

@@ -60,7 +60,7 @@ struct LoadedModel {
     std::uint32_t busy = 0;
     std::uint32_t context = 0;
     bool is_pinned = false;
-    bool is_reduced = false;  ///< less context or fewer slots than set, since memory is short
+    bool is_reduced = false;  ///< less context or fewer slots than the settings lead to, since memory is short
     std::uint64_t predicted_bytes = 0;  ///< before it was loaded; 0: not known
     EngineMemory used{};
     std::optional<Time> leaves{};  ///< when it leaves memory if nobody uses it
@@ -93,8 +93,8 @@ struct Options {
     std::filesystem::path program;             ///< plexus-engine
     std::vector<std::string> forbidden_paths;  ///< what the engine's probe must fail to open
     std::vector<std::string> arguments;        ///< further ones, for tests
-    std::uint32_t context = 4096;              ///< tokens a slot
-    std::uint32_t slots = 4;
+    std::uint32_t context = 0;  ///< tokens a slot; 0: by model and memory, as engine_shape says
+    std::uint32_t slots = 0;  ///< 0: likewise
     std::uint32_t threads = 2;
     bool speculates = false;  ///< guess several tokens from the text before, and check them in one step
     std::uint64_t memory_limit_bytes = 0;  ///< of one engine beside the mapped model; 0: none

@@ -21,6 +21,14 @@ std::uint64_t less(std::uint64_t from, std::uint64_t taken)
     return from - std::min(from, taken);
 }
 
+/// The context of a model that has all the memory in the world.
+std::uint32_t longest_context(std::uint32_t set, ModelTraits const& traits)
+{
+    auto const made_for = traits.max_context == 0 ? most_context : std::min(traits.max_context, most_context);
+    auto const is_short = traits.gives_vectors || traits.max_context == 0;
+    return std::min(made_for, set > 0 ? set : is_short ? usual_context : most_context);
+}
+
 }  // namespace
 
 std::uint64_t obtainable_bytes(std::span<MemoryClaim const> claims, std::uint64_t limit)
@@ -52,6 +60,31 @@ RoomPlan plan_room(std::span<MemoryClaim const> claims, std::uint64_t need, std:
         missing = less(missing, claim.bytes);
     }
     return missing == 0 ? plan : RoomPlan{.room = RoomPlan::Room::after_waiting};
+}
+
+EngineShape engine_shape(EngineShape set, ModelTraits const& traits, std::uint64_t memory,
+                         std::function<std::uint64_t(EngineShape)> const& need_of)
+{
+    auto shape = EngineShape{.context = longest_context(set.context, traits), .slots = set.slots};
+    if (set.slots == 0) {
+        auto const together = long_context / std::max(shape.context, 1U);
+        shape.slots = set.context > 0 ? usual_slots : std::clamp(together, slots_of_long_context, usual_slots);
+    }
+    if (set.context > 0) {
+        return shape;
+    }
+    auto const least = set.slots > 0 ? usual_context : long_context;
+    auto const without_slots = need_of({});
+    while (less(need_of(shape), without_slots) > memory / share_of_slots) {
+        if (shape.context > least) {
+            shape.context = std::max(shape.context / 2, least);
+        } else if (set.slots == 0 && shape.slots > 1 && shape.slots * shape.context > long_context) {
+            --shape.slots;
+        } else {
+            break;
+        }
+    }
+    return shape;
 }
 
 std::optional<EngineShape> fit_shape(EngineShape wanted, std::uint64_t limit,

@@ -78,6 +78,76 @@ TEST_CASE("memory budget: slots go first, then context, down to a least that is 
     CHECK(fit_shape({.context = 512, .slots = 2}, 511, need) == std::nullopt);
 }
 
+namespace {
+
+constexpr std::uint64_t plenty = 1ULL << 50;
+
+/// A model whose weights take 500 bytes and each token one.
+std::uint64_t one_byte_a_token(EngineShape shape)
+{
+    return 500 + std::uint64_t{shape.context} * shape.slots;
+}
+
+EngineShape open_shape(std::uint32_t made_for, std::uint64_t memory, std::uint32_t slots = 0)
+{
+    return engine_shape({.context = 0, .slots = slots}, {.max_context = made_for}, memory, one_byte_a_token);
+}
+
+}  // namespace
+
+TEST_CASE("engine shape: an open one has the whole context that the model was made for, twice at least")
+{
+    CHECK(open_shape(131'072, plenty) == EngineShape{.context = 131'072, .slots = 2});
+    CHECK(open_shape(16'384, plenty) == EngineShape{.context = 16'384, .slots = 2});
+    CHECK(open_shape(8192, plenty) == EngineShape{.context = 8192, .slots = 2});
+    CHECK(open_shape(4096, plenty) == EngineShape{.context = 4096, .slots = 4});
+    CHECK(open_shape(512, plenty) == EngineShape{.context = 512, .slots = 4});
+    CHECK(open_shape(0, plenty) == EngineShape{.context = 4096, .slots = 4});
+    CHECK(open_shape(10'000'000, plenty) == EngineShape{.context = most_context, .slots = 2});
+}
+
+TEST_CASE("engine shape: its slots take a quarter of the memory at most, but may always have 16,384 tokens")
+{
+    CHECK(open_shape(131'072, 4 * 2 * 131'072) == EngineShape{.context = 131'072, .slots = 2});
+    CHECK(open_shape(131'072, 4 * 2 * 131'072 - 4) == EngineShape{.context = 65'536, .slots = 2});
+    CHECK(open_shape(131'072, 4 * 2 * 16'384) == EngineShape{.context = 16'384, .slots = 2});
+    CHECK(open_shape(131'072, 4 * 2 * 16'384 - 4) == EngineShape{.context = 16'384, .slots = 1});
+    CHECK(open_shape(40'960, 4 * 2 * 16'384) == EngineShape{.context = 16'384, .slots = 2});
+    CHECK(open_shape(131'072, 0) == EngineShape{.context = 16'384, .slots = 1});
+    CHECK(open_shape(12'288, 0) == EngineShape{.context = 12'288, .slots = 1});
+    CHECK(open_shape(8192, 0) == EngineShape{.context = 8192, .slots = 2});
+}
+
+TEST_CASE("engine shape: slots that were set stay, and an open context does not fall below 4,096 tokens for them")
+{
+    CHECK(open_shape(131'072, plenty, 8) == EngineShape{.context = 131'072, .slots = 8});
+    CHECK(open_shape(131'072, 4 * 8 * 8192, 8) == EngineShape{.context = 8192, .slots = 8});
+    CHECK(open_shape(131'072, 0, 8) == EngineShape{.context = 4096, .slots = 8});
+    CHECK(open_shape(2048, 0, 1) == EngineShape{.context = 2048, .slots = 1});
+}
+
+TEST_CASE("engine shape: a context that was set is given whatever it takes, but never more than the model was made for")
+{
+    auto const shape = [](std::uint32_t context, std::uint32_t slots, std::uint32_t made_for) {
+        return engine_shape({.context = context, .slots = slots}, {.max_context = made_for}, 0, one_byte_a_token);
+    };
+    CHECK(shape(32'768, 0, 131'072) == EngineShape{.context = 32'768, .slots = 4});
+    CHECK(shape(256, 2, 131'072) == EngineShape{.context = 256, .slots = 2});
+    CHECK(shape(32'768, 2, 8192) == EngineShape{.context = 8192, .slots = 2});
+    CHECK(shape(32'768, 2, 0) == EngineShape{.context = 32'768, .slots = 2});
+}
+
+TEST_CASE("engine shape: a model of vectors computes whole inputs at once, so an open one has 4,096 tokens at most")
+{
+    auto const shape = [](std::uint32_t context, std::uint32_t made_for) {
+        return engine_shape({.context = context}, {.gives_vectors = true, .max_context = made_for}, plenty,
+                            one_byte_a_token);
+    };
+    CHECK(shape(0, 32'768) == EngineShape{.context = 4096, .slots = 4});
+    CHECK(shape(0, 512) == EngineShape{.context = 512, .slots = 4});
+    CHECK(shape(8192, 32'768) == EngineShape{.context = 8192, .slots = 4});
+}
+
 TEST_CASE("memory budget: sizes are told as people say them")
 {
     CHECK(size_text(512'400'000) == "512 MB");

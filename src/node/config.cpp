@@ -40,6 +40,17 @@ Result<void> set_number(Number& target, std::string const& text, Number least, N
     return {};
 }
 
+/// A number that may be left open, which is zero.
+Result<void> set_open_number(std::uint32_t& target, std::string const& text, std::uint32_t least, std::uint32_t most)
+{
+    if (text == "auto" || text == "0") {
+        target = 0;
+        return {};
+    }
+    auto const set = set_number(target, text, least, most);
+    return set ? set : fail(ErrorKind::malformed, "{}, or auto", set.error().text);
+}
+
 Result<void> set_mesh_port(Config& config, std::string const& text)
 {
     config.mesh.port_is_set = true;
@@ -156,12 +167,10 @@ constexpr auto keys = std::array{
         }},
     Key{"engine.context",
         [](Config& config, std::string const& text) {
-            return set_number<std::uint32_t>(config.engine.context, text, 256, 1 << 20);
+            return set_open_number(config.engine.context, text, 256, 1 << 20);
         }},
     Key{"engine.slots",
-        [](Config& config, std::string const& text) {
-            return set_number<std::uint32_t>(config.engine.slots, text, 1, 64);
-        }},
+        [](Config& config, std::string const& text) { return set_open_number(config.engine.slots, text, 1, 64); }},
     Key{"engine.threads",
         [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.threads, text, 0, 1024);

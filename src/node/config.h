@@ -32,8 +32,8 @@ struct Config {
 
     struct Engine {
         std::string program;  ///< default is plexus-engine beside plexusd
-        std::uint32_t context = 4096;
-        std::uint32_t slots = 4;
+        std::uint32_t context = 0;  ///< tokens a slot; 0: by model and memory
+        std::uint32_t slots = 0;    ///< 0: likewise
         std::uint32_t threads = 0;  ///< 0: as many as there are cores
         std::uint32_t idle_minutes = 30;
         bool allow_weak_sandbox = false;  ///< engines may run without the walls that this system refuses

@@ -99,6 +99,16 @@ TEST_CASE("config: broken files and values say where and why")
     CHECK(read("", {{"PLEXUS_API_PORT", "many"}}).error().text.starts_with("PLEXUS_API_PORT: "));
 }
 
+TEST_CASE("config: context and slots are open unless set, and may be said to be")
+{
+    CHECK(read("")->engine.context == 0);
+    CHECK(read("[engine]\ncontext = 32768\nslots = 1")->engine.context == 32768);
+    CHECK(read("[engine]\ncontext = \"auto\"", {{"PLEXUS_ENGINE_SLOTS", "auto"}})->engine.context == 0);
+    CHECK(read("[engine]\ncontext = 32768", {{"PLEXUS_ENGINE_CONTEXT", "0"}})->engine.context == 0);
+    CHECK(read("[engine]\ncontext = 100").error().text.ends_with("from 256 to 1048576, not '100', or auto"));
+    CHECK(!read("[engine]\nslots = 65"));
+}
+
 TEST_CASE("config: weak sandboxes are refused until the owner says otherwise, in so many words")
 {
     CHECK_FALSE(read("")->engine.allow_weak_sandbox);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "catalog/hardware.h"
+#include "inference/memory_budget.h"
 #include "models/memory_estimate.h"
 #include "node/external_engines.h"
 
@@ -18,7 +19,7 @@ constexpr std::size_t max_pins_file_bytes = 64 * 1024;
 constexpr std::uint64_t least_reserve_bytes = 512'000'000;
 constexpr std::uint64_t reserve_share = 16;  // of all memory
 
-catalog::Model offered(models::Model const& model)
+catalog::Model offered(models::Model const& model, std::uint32_t context)
 {
     return {.digest = model.digest,
             .names = {model.name},
@@ -26,8 +27,7 @@ catalog::Model offered(models::Model const& model)
             .architecture = model.summary.architecture,
             .quantization = model.summary.quantisation,
             .parameters = model.summary.parameters,
-            .context_length = static_cast<std::uint32_t>(
-                std::min<std::uint64_t>(model.summary.context_length, std::numeric_limits<std::uint32_t>::max())),
+            .context_length = context,
             .capabilities = capabilities_of(model.summary),
             .created_seconds = static_cast<std::uint64_t>(
                 std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count()),
@@ -38,6 +38,17 @@ catalog::Model offered(models::Model const& model)
 catalog::LoadedModel in_memory(inference::LoadedModel const& model)
 {
     return {.digest = model.digest, .state = {.slots = model.slots, .busy = model.busy, .context = model.context}};
+}
+
+inference::ModelTraits traits_of(models::GgufSummary const& model)
+{
+    auto const context = std::min<std::uint64_t>(model.context_length, std::numeric_limits<std::uint32_t>::max());
+    return {.gives_vectors = model.is_embedding, .max_context = static_cast<std::uint32_t>(context)};
+}
+
+std::uint64_t need_of(models::GgufSummary const& model, inference::EngineShape shape)
+{
+    return models::estimate_memory(model, shape.context, shape.slots).total();
 }
 
 std::filesystem::path port_file(Paths const& paths)
@@ -173,7 +184,29 @@ void Device::look_around()
 std::uint64_t Device::memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const
 {
     auto const* held = store_->find(model.text());
-    return held == nullptr ? 0 : models::estimate_memory(held->summary, shape.context, shape.slots).total();
+    return held == nullptr ? 0 : need_of(held->summary, shape);
+}
+
+inference::EngineShape Device::shape_for(models::GgufSummary const& model, std::uint64_t memory,
+                                         std::uint64_t pinned) const
+{
+    auto const set = inference::EngineShape{.context = options_.config.engine.context,
+                                            .slots = options_.config.engine.slots};
+    auto const need = [&](inference::EngineShape shape) { return need_of(model, shape); };
+    auto const wanted = inference::engine_shape(set, traits_of(model), memory, need);
+    return inference::fit_shape(wanted, memory - std::min(memory, pinned), need).value_or(wanted);
+}
+
+inference::EngineShape Device::shape_of(models::Model const& model) const
+{
+    auto pinned = std::uint64_t{0};
+    for (auto const& loaded : inference_->loaded()) {
+        if (loaded.digest == model.digest && loaded.context > 0) {
+            return {.context = loaded.context, .slots = loaded.slots};
+        }
+        pinned += loaded.is_pinned ? loaded.predicted_bytes : 0;
+    }
+    return shape_for(model.summary, memory_for_engines(), pinned);
 }
 
 std::uint64_t Device::memory_for_engines() const
@@ -281,12 +314,7 @@ Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest mo
 inference::ModelTraits Device::traits(inference::ModelDigest const& digest) const
 {
     auto const* model = store_->find(digest.text());
-    if (model == nullptr) {
-        return {};
-    }
-    auto const context = std::min<std::uint64_t>(model->summary.context_length,
-                                                 std::numeric_limits<std::uint32_t>::max());
-    return {.gives_vectors = model->summary.is_embedding, .max_context = static_cast<std::uint32_t>(context)};
+    return model == nullptr ? inference::ModelTraits{} : traits_of(model->summary);
 }
 
 /// Members join the list after they were heard of on a link, too.
@@ -309,7 +337,7 @@ void Device::publish_models()
 {
     auto offer = std::vector<catalog::Model>{};
     for (auto const& model : store_->list()) {
-        offer.push_back(offered(model));
+        offer.push_back(offered(model, shape_of(model).context));
     }
     for (auto& model : offered(external_->list())) {
         offer.push_back(std::move(model));
@@ -325,13 +353,18 @@ void Device::publish_models()
 void Device::publish_loaded()
 {
     auto loaded = std::vector<catalog::LoadedModel>{};
+    auto digests = std::vector<inference::ModelDigest>{};
     for (auto const& model : inference_->loaded()) {
         loaded.push_back(in_memory(model));
+        digests.push_back(model.digest);
     }
     for (auto const& model : external_->loaded()) {
         loaded.push_back(in_memory(model));
     }
     catalog_->set_loaded(std::move(loaded));
+    if (std::exchange(in_memory_, digests) != digests) {
+        publish_models();  // the memory for the others is another now
+    }
 }
 
 std::string Device::name_of(multiformats::PeerId const& device) const

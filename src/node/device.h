@@ -55,6 +55,12 @@ public:
 
     /// Bytes that all engines together may need now.
     std::uint64_t memory_for_engines() const;
+    /// What an engine for the model would have, with the settings of this device, where `memory` is for all engines and
+    /// pinned ones hold `pinned` of it.
+    inference::EngineShape shape_for(models::GgufSummary const& model, std::uint64_t memory,
+                                     std::uint64_t pinned = 0) const;
+    /// What the model has here, or would have if it were loaded now.
+    inference::EngineShape shape_of(models::Model const& model) const;
     /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.
     Result<void> pin(inference::ModelDigest const& model, bool pinned);
 
@@ -102,6 +108,7 @@ private:
     std::unique_ptr<scheduling::Scheduler> scheduler_;
     std::unique_ptr<blobs::Blobs> blobs_;
     std::unique_ptr<discovery::Discovery> discovery_;
+    std::vector<inference::ModelDigest> in_memory_;  // as published
     TaskScope tasks_;
 };
 

@@ -25,6 +25,13 @@ std::string gigabytes(std::uint64_t bytes)
     return fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
 }
 
+/// What was asked for, else the numbers of `usual`.
+inference::EngineShape as_given(inference::EngineShape given, inference::EngineShape usual)
+{
+    return {.context = given.context > 0 ? given.context : usual.context,
+            .slots = given.slots > 0 ? given.slots : usual.slots};
+}
+
 api::FitView fit_of(std::string device, catalog::Entry const& entry, std::uint64_t needed)
 {
     auto view = api::FitView{.device = std::move(device)};
@@ -128,13 +135,13 @@ Task<Result<api::ModelView>> DeviceServices::pull(api::PullOrder order, api::Pro
     }
     auto const model = co_await models::pull(device_.env(), device_.store(), {.authorities = config.ca_file},
                                              std::move(request), as_fetching(std::move(progress)));
-    co_return transform(model, [&](models::Model const& got) { return view_of(got, device_.name()); });
+    co_return transform(model, [&](models::Model const& got) { return view_of(got, device_); });
 }
 
 Task<Result<api::ModelView>> DeviceServices::verify(std::string name, api::ProgressReport progress)
 {
     auto const model = co_await device_.store().verify(std::move(name), as_import(std::move(progress)));
-    co_return transform(model, [&](models::Model const& good) { return view_of(good, device_.name()); });
+    co_return transform(model, [&](models::Model const& good) { return view_of(good, device_); });
 }
 
 Task<Result<api::ModelDetails>> DeviceServices::details(std::string name)
@@ -151,10 +158,11 @@ Task<Result<api::ModelDetails>> DeviceServices::details(std::string name)
         auto const file = std::shared_ptr<File const>(std::move(*opened));
         facts = co_await run_on_pool(device_.env(), [file] { return facts_of(*file); });
     }
-    co_return api::ModelDetails{.model = view_of(model, device_.name()),
+    co_return api::ModelDetails{.model = view_of(model, device_),
                                 .title = facts.title,
                                 .license = facts.license,
                                 .origin = model.origin,
+                                .trained_context = model.summary.context_length,
                                 .path = path.string(),
                                 .tokenizer = model.summary.tokenizer,
                                 .layers = model.summary.block_count,
@@ -163,12 +171,14 @@ Task<Result<api::ModelDetails>> DeviceServices::details(std::string name)
                                 .added = model.added};
 }
 
-std::vector<api::FitView> DeviceServices::fits(models::GgufSummary const& summary, std::uint32_t length,
-                                               std::uint32_t slots) const
+std::vector<api::FitView> DeviceServices::fits(models::GgufSummary const& summary, inference::EngineShape given) const
 {
-    auto const needed = models::estimate_memory(summary, length, slots).total();
     auto views = std::vector<api::FitView>{};
     for (auto const& entry : device_.catalog().entries()) {
+        auto const free = entry.snapshot->hardware.free_memory_bytes;
+        auto const memory = entry.is_self ? device_.memory_for_engines() : free;
+        auto const shape = as_given(given, device_.shape_for(summary, memory));
+        auto const needed = models::estimate_memory(summary, shape.context, shape.slots).total();
         views.push_back(fit_of(device_.name_of(entry.device), entry, needed));
     }
     return views;
@@ -176,10 +186,8 @@ std::vector<api::FitView> DeviceServices::fits(models::GgufSummary const& summar
 
 std::vector<api::SuggestionView> DeviceServices::suggestions() const
 {
-    auto const& engine = device_.options().config.engine;
     auto views = std::vector<api::SuggestionView>{};
     for (auto const& each : models::suggestions()) {
-        auto const length = std::min<std::uint64_t>(engine.context, each.context_length);
         views.push_back({.name = std::string(each.name),
                          .title = std::string(each.title),
                          .kind = std::string(each.kind),
@@ -188,7 +196,7 @@ std::vector<api::SuggestionView> DeviceServices::suggestions() const
                          .size_bytes = each.size_bytes,
                          .context_length = each.context_length,
                          .is_local = device_.store().find(each.name) != nullptr,
-                         .devices = fits(each.summary(), static_cast<std::uint32_t>(length), engine.slots)});
+                         .devices = fits(each.summary(), {})});
     }
     return views;
 }
@@ -201,22 +209,23 @@ Result<api::PlanView> DeviceServices::plan(std::string name, std::uint32_t lengt
         return fail(ErrorKind::not_found, "there is no model {} on this device or in the list", name);
     }
     auto const summary = model != nullptr ? model->summary : suggestion->summary();
-    auto const& engine = device_.options().config.engine;
-    length = length == 0 ? engine.context : length;
-    slots = slots == 0 ? engine.slots : slots;
     if (summary.context_length > 0 && length > summary.context_length) {
         return fail(ErrorKind::malformed, "{} has a context of {} tokens at most", name, summary.context_length);
     }
-    auto const needed = models::estimate_memory(summary, length, slots);
+    auto const given = inference::EngineShape{.context = length, .slots = slots};
+    auto const usual = model != nullptr ? device_.shape_of(*model)
+                                        : device_.shape_for(summary, device_.memory_for_engines());
+    auto const shape = as_given(given, usual);
+    auto const needed = models::estimate_memory(summary, shape.context, shape.slots);
     return api::PlanView{.model = model != nullptr ? model->name : name,
-                         .context = length,
-                         .slots = slots,
+                         .context = shape.context,
+                         .slots = shape.slots,
                          .weight_bytes = needed.weights,
                          .cache_bytes = needed.cache,
                          .compute_bytes = needed.compute,
                          .overhead_bytes = needed.overhead,
                          .total_bytes = needed.total(),
-                         .devices = fits(summary, length, slots)};
+                         .devices = fits(summary, given)};
 }
 
 Task<Result<std::vector<api::ForeignModelView>>> DeviceServices::foreign(std::string kind, std::string folder)

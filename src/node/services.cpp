@@ -137,9 +137,16 @@ scheduling::TaskKind kind_of(api::TaskKind kind)
     return TaskKind::chat;
 }
 
-/// Adds what one device says of a model.
+/// Tokens that a question may have there with its answer: what is loaded, else what would be.
+std::uint32_t context_of(catalog::Model const& model)
+{
+    return model.loaded && model.loaded->context > 0 ? model.loaded->context : model.context_length;
+}
+
+/// Adds what one device says of a model. This device, which comes first, answers itself; else it may be any of the others.
 void add_holder(api::ModelView& view, catalog::Model const& model, std::string const& device)
 {
+    view.context_length = view.is_local ? view.context_length : std::min(view.context_length, context_of(model));
     for (auto const& name : model.names) {
         if (view.id.empty()) {
             view.id = name;
@@ -175,7 +182,7 @@ api::ModelView view_of(catalog::Model const& model)
             .architecture = model.architecture,
             .quantization = model.quantization,
             .parameters = model.parameters,
-            .context_length = model.context_length,
+            .context_length = context_of(model),
             .is_chat = (model.capabilities & catalog::can_chat) != 0,
             .capabilities = capability_names(model.capabilities),
             .created_seconds = model.created_seconds,
@@ -205,7 +212,7 @@ std::vector<std::string> texts_of(std::vector<multiformats::Multiaddr> const& ad
     return texts;
 }
 
-api::ModelView view_of(models::Model const& model, std::string const& device)
+api::ModelView view_of(models::Model const& model, Device const& device)
 {
     auto const created = std::chrono::floor<std::chrono::seconds>(model.added).time_since_epoch().count();
     return {.id = model.name,
@@ -215,12 +222,12 @@ api::ModelView view_of(models::Model const& model, std::string const& device)
             .architecture = model.summary.architecture,
             .quantization = model.summary.quantisation,
             .parameters = model.summary.parameters,
-            .context_length = static_cast<std::uint32_t>(model.summary.context_length),
+            .context_length = device.shape_of(model).context,
             .is_chat = !model.summary.is_embedding,
             .capabilities = capability_names(capabilities_of(model.summary)),
             .created_seconds = static_cast<std::uint64_t>(created),
             .is_local = true,
-            .devices = {device},
+            .devices = {device.name()},
             .loaded_on = {}};
 }
 
@@ -273,7 +280,7 @@ Task<Result<api::ModelView>> DeviceServices::import_file(std::string path, std::
     if (!model) {
         co_return std::unexpected(model.error());
     }
-    co_return view_of(*model, device_.name());
+    co_return view_of(*model, device_);
 }
 
 Task<Result<api::ModelView>> DeviceServices::remove(std::string name)
@@ -289,7 +296,7 @@ Task<Result<api::ModelView>> DeviceServices::remove(std::string name)
     }
     device_.inference().unload(model->digest);
     co_return transform(device_.store().remove(name),
-                        [&](models::Model const& removed) { return view_of(removed, device_.name()); });
+                        [&](models::Model const& removed) { return view_of(removed, device_); });
 }
 
 api::StatusView DeviceServices::status() const

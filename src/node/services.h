@@ -40,7 +40,8 @@ private:
     std::vector<api::SuggestionView> suggestions() const override;
     Result<api::PlanView> plan(std::string name, std::uint32_t length, std::uint32_t slots) const override;
     Task<Result<std::vector<api::ForeignModelView>>> foreign(std::string kind, std::string folder) override;
-    std::vector<api::FitView> fits(models::GgufSummary const& summary, std::uint32_t length, std::uint32_t slots) const;
+    /// Zero in `given` means: as each device would have it.
+    std::vector<api::FitView> fits(models::GgufSummary const& summary, inference::EngineShape given) const;
     Task<Result<api::ModelView>> copy(api::CopyOrder order, api::ProgressReport progress) override;
     Result<blobs::Wanted> wanted(api::CopyOrder const& order) const;
 

@@ -1,13 +1,13 @@
 #pragma once
 
 #include "api/services.h"
-#include "models/store.h"
 #include "multiformats/multiaddr.h"
+#include "node/device.h"
 
 namespace plexus::node {
 
-/// A model of the store of the device of that name.
-api::ModelView view_of(models::Model const& model, std::string const& device);
+/// A model of the store of that device.
+api::ModelView view_of(models::Model const& model, Device const& device);
 
 std::vector<std::string> texts_of(std::vector<multiformats::Multiaddr> const& addresses);
 

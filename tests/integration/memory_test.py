@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import threading
 import unittest
 
@@ -101,6 +102,43 @@ class Memory(unittest.TestCase):
                                       {"model": "one", "messages": [{"role": "user", "content": "x"}]})
         self.assertEqual(status, 503)
         self.assertIn("can be had", json.loads(content)["error"]["message"])
+
+    def told_contexts(self, device) -> dict[str, int]:
+        """Every place that tells how long a question may be."""
+        (openai,) = json.loads(device.curl("/v1/models")[1])["data"]
+        (listed,) = device.json("model", "ls")
+        shown = json.loads(device.curl("/api/show", {"model": "one"})[1])["model_info"]["llama.context_length"]
+        codex = re.search(r"model_context_window = (\d+)", device.plexus("connect", "codex", "--print").stdout)
+        return {"/v1/models": openai["context_length"], "model ls": listed["context_length"],
+                "model show": device.json("model", "show", "one")["context_length"],
+                "model plan": device.json("model", "plan", "one")["context"], "/api/show": shown,
+                "connect": int(codex.group(1))}
+
+    def refused_length(self, device) -> int:
+        question = {"model": "one", "messages": [{"role": "user", "content": "one " * 9000}]}
+        status, content = device.curl("/v1/chat/completions", question)
+        error = json.loads(content)["error"]
+        self.assertEqual((status, error["code"]), (400, "context_length_exceeded"))
+        return int(re.search(r"the context holds (\d+)", error["message"]).group(1))
+
+    def test_an_open_context_is_the_trained_one_or_what_memory_allows_and_is_told_alike_everywhere(self):
+        device = self.device(("one",), PLEXUS_ENGINE_CONTEXT="auto", PLEXUS_ENGINE_SLOTS="auto")
+        self.assertEqual(set(self.told_contexts(device).values()), {8192}, self.told_contexts(device))
+        whole = device.json("model", "load", "one")
+        self.assertEqual((whole["context"], whole["slots"], whole["reduced"]), (8192, 2, False))
+        if not SANITIZED:
+            device.chat("Hello", model="one", max_tokens=4)
+            (engine,) = device.json("model", "ps")["engines"]
+            self.assertLess(abs(engine["used_of_predicted"] - 1), 0.1)
+        self.assertEqual(self.refused_length(device), 8192)
+
+        self.restart(device, PLEXUS_ENGINE_MEMORY_MB="300")
+        self.assertEqual(set(self.told_contexts(device).values()), {4096}, self.told_contexts(device))
+        less = device.json("model", "load", "one")
+        self.assertEqual((less["context"], less["slots"], less["reduced"]), (4096, 1, True))
+        self.assertEqual(set(self.told_contexts(device).values()), {4096}, self.told_contexts(device))
+        self.assertEqual(json.loads(device.curl("/api/ps")[1])["models"][0]["context_length"], 4096)
+        self.assertEqual(self.refused_length(device), 4096)
 
     def test_a_third_model_waits_for_busy_ones(self):
         need = self.need()
