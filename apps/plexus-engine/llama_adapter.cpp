@@ -4,6 +4,7 @@
 
 #include "arg.h"
 #include "common.h"
+#include "draft_model.h"
 #include "llama-ext.h"
 #include "llama.h"
 #include "log.h"
@@ -32,17 +33,19 @@ struct Allocated {
     std::size_t unread_file = 0;  // mapped pages behind weights that were repacked
 };
 
-Allocated allocated(llama_context const* context, std::size_t weights)
+void add_allocated(Allocated& whole, llama_context const* context)
 {
+    auto const weights = llama_model_size(llama_get_model(context));
     auto sum = Allocated{};
     for (auto const& [type, memory] : llama_get_memory_breakdown(context)) {
         sum.weights += memory.model;
         sum.cache += memory.context;
         sum.compute += memory.compute;
     }
-    sum.unread_file = sum.weights - std::min(sum.weights, weights);
-    sum.weights = std::min(sum.weights, weights);
-    return sum;
+    whole.unread_file += sum.weights - std::min(sum.weights, weights);
+    whole.weights += std::min(sum.weights, weights);
+    whole.cache += sum.cache;
+    whole.compute += sum.compute;
 }
 
 json to_ready(server_context_meta const& meta, common_params const& params, Allocated const& memory)
@@ -83,7 +86,7 @@ struct LlamaAdapter::State {
 LlamaAdapter::LlamaAdapter() : state_(std::make_unique<State>()) {}
 LlamaAdapter::~LlamaAdapter() = default;
 
-Result<std::string> LlamaAdapter::load(std::string const& path, std::string const& parameters)
+Result<std::string> LlamaAdapter::load(std::string const& path, std::string const& draft, std::string const& parameters)
 {
     auto& params = state_->params;
     try {
@@ -95,9 +98,12 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         params.n_gpu_layers = wanted.value("gpu_layers", -1);
         params.embedding = wanted.value("embedding", false);
         if (wanted.value("speculate", false)) {
-            params.speculative.types = {COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE};
+            params.speculative.types.push_back(COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE);
             params.speculative.ngram_simple.size_n = matched_tokens;
             params.speculative.ngram_simple.size_m = guessed_tokens;
+        }
+        if (!draft.empty()) {
+            use_draft(params.speculative, draft);
         }
         if (params.embedding) {  // an input is computed in one step, without a cache
             params.n_batch = params.n_ubatch = wanted.value("context", default_context);
@@ -118,6 +124,11 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     common_init();
     common_log_set_verbosity_thold(-1);
     llama_backend_init();
+    if (!draft.empty()) {
+        if (auto same = check_same_vocabulary(path, draft); !same) {
+            return std::unexpected(same.error());
+        }
+    }
     try {
         postprocess_cpu_params(params.cpuparams, nullptr);
         postprocess_cpu_params(params.cpuparams_batch, &params.cpuparams);
@@ -125,6 +136,11 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         postprocess_cpu_params(params.speculative.draft.cpuparams_batch, &params.cpuparams_batch);
         if (!state_->context.load_model(params)) {
             return fail(ErrorKind::unavailable, "llama.cpp could not load the model");
+        }
+        if (!draft.empty() && !can_take_drafts(state_->context.get_llama_context())) {
+            return fail(ErrorKind::malformed,
+                        "llama.cpp cannot take guessed tokens back from this model's memory, so it "
+                        "works with no draft model");
         }
     } catch (std::exception const& error) {
         return fail(ErrorKind::unavailable, "llama.cpp could not load the model: {}", error.what());
@@ -146,7 +162,12 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         {"/v1/audio/transcriptions", routes.post_transcriptions_oai},
         {"/count", [rules = state_->rules.get()](server_http_req const& request) { return rules->count(request); }},
     };
-    return to_ready(meta, params, allocated(state_->context.get_llama_context(), meta.model_size)).dump();
+    auto memory = Allocated{};
+    add_allocated(memory, state_->context.get_llama_context());
+    if (!draft.empty()) {
+        add_allocated(memory, params.speculative.draft.ctx_dft);
+    }
+    return to_ready(meta, params, memory).dump();
 }
 
 std::uint64_t LlamaAdapter::resident_bytes()

@@ -8,7 +8,7 @@
 
 namespace plexus::engine {
 
-/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp and request_rules alone.
+/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp, draft_model.cpp and request_rules alone.
 class LlamaAdapter {
 public:
     struct Answer {
@@ -22,9 +22,10 @@ public:
     LlamaAdapter();
     ~LlamaAdapter();
 
-    /// Loads the model file at `path` with the parameters of the LOAD frame (JSON). Gives the READY JSON.
-    /// Errors: `malformed` (parameters), `unavailable` (llama.cpp would not load it).
-    Result<std::string> load(std::string const& path, std::string const& parameters);
+    /// Loads the model file at `path` with the parameters of the LOAD frame (JSON), and the draft model at `draft` unless that
+    /// is empty. Gives the READY JSON. Errors: `malformed` (parameters, a draft of another vocabulary), `unavailable`
+    /// (llama.cpp would not load it).
+    Result<std::string> load(std::string const& path, std::string const& draft, std::string const& parameters);
 
     /// The most memory that the process has had.
     static std::uint64_t resident_bytes();

@@ -149,6 +149,7 @@ private:
 struct Arguments {
     sandbox::Surroundings surroundings;
     bool only_probes = false;
+    bool has_draft = false;
 };
 
 std::uint64_t number_of(std::string const& text)
@@ -180,6 +181,8 @@ bool set_argument(Arguments& arguments, std::string_view name, std::string const
         surroundings.group = value;
     } else if (name == "--weak") {
         surroundings.may_be_weak = value == "yes";
+    } else if (name == "--draft") {
+        arguments.has_draft = value == "yes";
     } else if (name == "--forbid") {
         surroundings.forbidden_paths.push_back(value);
     } else if (name == "--probe") {
@@ -192,6 +195,12 @@ bool set_argument(Arguments& arguments, std::string_view name, std::string const
     return true;
 }
 
+/// Where a loader finds the file; empty if there is none.
+std::string path_of(int descriptor)
+{
+    return descriptor < 0 ? std::string{} : fmt::format("/proc/self/fd/{}", descriptor);
+}
+
 std::optional<Arguments> parse(int count, char** values)
 {
     auto arguments = Arguments{};
@@ -202,6 +211,7 @@ std::optional<Arguments> parse(int count, char** values)
     }
     if (!arguments.only_probes) {
         arguments.surroundings.model_descriptor = Processes::file_descriptor;
+        arguments.surroundings.draft_descriptor = arguments.has_draft ? Processes::second_file_descriptor : -1;
     }
     return count > 1 && count % 2 == 1 ? std::optional(arguments) : std::nullopt;
 }
@@ -253,7 +263,8 @@ int main(int count, char** values)
         return 0;
     }
     auto adapter = engine::LlamaAdapter{};
-    auto const ready = adapter.load(fmt::format("/proc/self/fd/{}", Processes::file_descriptor),
+    auto const ready = adapter.load(path_of(arguments->surroundings.model_descriptor),
+                                    path_of(arguments->surroundings.draft_descriptor),
                                     std::string(as_text(first->payload)));
     if (!ready) {
         refuse(channel, ready.error().text);

@@ -76,6 +76,11 @@ struct PinOptions {
     bool off = false;
 };
 
+struct DraftOptions {
+    std::string model;
+    std::string draft;
+};
+
 Task<Outcome<>> overview(Context& context);
 Task<Outcome<>> show_status(Context& context);
 Task<Outcome<>> bring_up(Context& context, UpOptions options);
@@ -96,6 +101,7 @@ Task<Outcome<>> connect_tool(Context& context, ConnectOptions options);
 Task<Outcome<>> load_model(Context& context, std::string name);
 Task<Outcome<>> unload_model(Context& context, std::string name);
 Task<Outcome<>> pin_model(Context& context, PinOptions options);
+Task<Outcome<>> set_draft(Context& context, DraftOptions options);
 Task<Outcome<>> list_engines(Context& context);
 Task<Outcome<>> add_external_engine(Context& context, ExternalEngineOptions options);
 Task<Outcome<>> list_external_engines(Context& context);

@@ -43,6 +43,20 @@ std::string shape_text(json::value const& engine)
                        is_reduced ? " (less, memory is short)" : "");
 }
 
+/// "small, 70 % right".
+std::string guess_text(json::value const& engine)
+{
+    auto const& draft = engine.at("draft");
+    auto const drafted = bytes_in(engine, "drafted_tokens");
+    auto text = draft.is_null() ? std::string{} : std::string(draft.as_string());
+    if (drafted > 0) {
+        text += fmt::format(
+            "{}{:.0f} % right", text.empty() ? "" : ", ",
+            100.0 * static_cast<double>(bytes_in(engine, "accepted_tokens")) / static_cast<double>(drafted));
+    }
+    return text;
+}
+
 /// The daemon's answer, with the next step for a name that it does not know.
 Task<Outcome<json::value>> change(Context& context, std::string name, std::string action, json::object body)
 {
@@ -111,6 +125,26 @@ Task<Outcome<>> pin_model(Context& context, PinOptions options)
     co_return Outcome<>{};
 }
 
+Task<Outcome<>> set_draft(Context& context, DraftOptions options)
+{
+    auto const none = options.draft == "none";
+    context.terminal.progress("loading the model");
+    auto body = json::object{{"draft", none ? json::value(nullptr) : json::value(options.draft)}};
+    auto const answer = co_await change(context, options.model, "draft", std::move(body));
+    context.terminal.clear_progress();
+    if (!answer) {
+        co_return std::unexpected(answer.error());
+    }
+    if (context.options.json) {
+        context.print_document("model.draft", *answer);
+    } else if (none) {
+        context.terminal.line(fmt::format("Nothing guesses for {} any more.", context.terminal.safe(options.model)));
+    } else {
+        print_engine(context, "Loaded with its draft model", *answer);
+    }
+    co_return Outcome<>{};
+}
+
 Task<Outcome<>> list_engines(Context& context)
 {
     auto const answer = co_await context.client.get("/api/v1/engines");
@@ -126,10 +160,10 @@ Task<Outcome<>> list_engines(Context& context)
         context.terminal.say("No model is in memory. Next: plexus model load NAME");
         co_return Outcome<>{};
     }
-    auto rows = std::vector<std::vector<std::string>>{{"MODEL", "SLOTS x TOKENS", "MEMORY", "STATE"}};
+    auto rows = std::vector<std::vector<std::string>>{{"MODEL", "SLOTS x TOKENS", "MEMORY", "STATE", "GUESSES"}};
     for (auto const& engine : engines) {
         rows.push_back({context.terminal.safe(engine.at("model").as_string()), shape_text(engine), use_text(engine),
-                        stay_text(engine)});
+                        stay_text(engine), context.terminal.safe(guess_text(engine))});
     }
     context.terminal.table(rows);
     context.terminal.say(fmt::format("{} of {} for models are promised.",

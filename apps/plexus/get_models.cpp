@@ -197,6 +197,7 @@ Task<Outcome<>> show_model(Context& context, std::string name)
          {"can", joined(details->at("abilities").as_array())},
          {"context", fmt::format("{} tokens, made for {}", number_of(*details, "context_length"),
                                  number_of(*details, "trained_context"))},
+         {"draft model", details->at("draft").is_null() ? "none" : terminal.safe(text_of(*details, "draft"))},
          {"layers", std::to_string(number_of(*details, "layers"))},
          {"licence", license.empty() ? "the file does not say" : terminal.safe(license)},
          {"from", terminal.safe(text_of(*details, "origin"))},

@@ -119,6 +119,7 @@ private:
     RemoveOptions remove_;
     ConnectOptions connect_;
     PinOptions pin_;
+    DraftOptions draft_;
     ExternalEngineOptions external_;
     std::string engine_;
     PullOptions pull_;
@@ -267,6 +268,11 @@ void CommandLine::add_model_commands()
                               [this](Context& context) { return pin_model(context, pin_); });
     pinning->add_option("name", pin_.name, "Name or digest")->required();
     pinning->add_flag("--off", pin_.off, "No longer");
+    auto* const drafting = add(*model, "draft", "Let a small model guess tokens for a large one of the same vocabulary",
+                               {"plexus model draft qwen3-8b qwen3-0.6b", "plexus model draft qwen3-8b none"},
+                               [this](Context& context) { return set_draft(context, draft_); });
+    drafting->add_option("model", draft_.model, "Name or digest of the model that answers")->required();
+    drafting->add_option("draft", draft_.draft, "Name or digest of the one that guesses, or none")->required();
     auto* const bench = add(app_, "bench", "Measure this device", {"plexus bench model", "plexus bench model tiny"},
                             nullptr);
     add(*bench, "model", "Measure how fast models read and answer", {"plexus bench model", "plexus bench model tiny"},

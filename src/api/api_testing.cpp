@@ -193,6 +193,17 @@ Result<void> ScriptedServices::pin(std::string name, bool pinned)
     return {};
 }
 
+Task<Result<void>> ScriptedServices::set_draft(std::string name, std::string draft)
+{
+    if (draft == "stranger") {
+        co_return fail(ErrorKind::malformed, "{} has another vocabulary", draft);
+    }
+    for (auto& engine : loaded) {
+        engine.draft = engine.model == name ? draft : engine.draft;
+    }
+    co_return Result<void>{};
+}
+
 Task<Result<ModelView>> ScriptedServices::copy(CopyOrder order, ProgressReport progress)
 {
     progress({.stage = "copying", .done_bytes = 5, .total_bytes = 10, .sources = {"desk", "nas"}});

@@ -63,6 +63,7 @@ public:
     Task<Result<EngineView>> load(std::string name) override;
     Result<EngineView> unload(std::string name) override;
     Result<void> pin(std::string name, bool pinned) override;
+    Task<Result<void>> set_draft(std::string name, std::string draft) override;
     std::vector<ExternalEngineView> external_engines() const override { return external; }
     Task<Result<ExternalEngineView>> add_external_engine(ExternalEngineOrder order) override;
     Task<Result<ExternalEngineView>> test_external_engine(std::string url) override;

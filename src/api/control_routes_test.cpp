@@ -136,6 +136,29 @@ TEST_CASE("control: models are loaded, pinned, listed with their memory, and unl
     CHECK(fixture.ask(request("POST", "/api/v1/models/tiny/dance", "{}")).status == 404);
 }
 
+TEST_CASE("control: a model gets a draft model by its name and loses it by null, and its guesses are counted")
+{
+    auto fixture = ApiFixture();
+    fixture.services.loaded = {{.model = "tiny", .draft = "small", .drafted_tokens = 9, .accepted_tokens = 7}};
+    auto const path = std::string("/api/v1/models/tiny/draft");
+
+    auto const listed = body_of(fixture.ask(request("GET", "/api/v1/engines")));
+    auto const metrics = fixture.ask(request("GET", "/metrics")).body;
+    CHECK(listed.at_pointer("/engines/0/draft") == "small");
+    CHECK(listed.at_pointer("/engines/0/accepted_tokens") == 7);
+    CHECK(metrics.contains(R"(plexus_engine_drafted_tokens_total{model="tiny"} 9)"));
+    CHECK(metrics.contains(R"(plexus_engine_accepted_tokens_total{model="tiny"} 7)"));
+
+    CHECK(fixture.ask(request("POST", path, R"({"draft":"other"})")).status == 200);
+    CHECK(fixture.services.loaded.front().draft == "other");
+    CHECK(fixture.ask(request("POST", path, R"({"draft":null})")).body == R"({"draft":null})");
+    CHECK(fixture.services.loaded.front().draft.empty());
+    CHECK(fixture.ask(request("POST", path, R"({"draft":"stranger"})")).status == 400);
+    for (auto const* body : {"{}", R"({"draft":""})", R"({"draft":7})", "[]"}) {
+        CHECK(fixture.ask(request("POST", path, body)).status == 400);
+    }
+}
+
 TEST_CASE("control: engines of the owner are added, tested and removed over the Unix socket only, and listed")
 {
     auto fixture = ApiFixture();

@@ -47,6 +47,38 @@ Task<int> pin_model(RouteContext context, std::string name)
     co_return co_await answer_json(context.exchange, 200, R"({"pinned":false})");
 }
 
+/// The name in a body such as {"draft":"tiny"}; empty of {"draft":null}.
+std::expected<std::string, Problem> draft_in(Request const& request)
+{
+    auto const body = body_of(request);
+    if (!body) {
+        return std::unexpected(body.error());
+    }
+    auto const* draft = body->if_contains("draft");
+    if (draft == nullptr || (!draft->is_null() && (!draft->is_string() || draft->get_string().empty()))) {
+        return std::unexpected(
+            invalid_request("draft", "'draft' must be the name of a model, or null.", "invalid_type"));
+    }
+    return draft->is_null() ? std::string{} : std::string(draft->get_string());
+}
+
+/// A model that gets a draft model is loaded with it.
+Task<int> set_draft(RouteContext context, std::string name)
+{
+    auto const draft = draft_in(context.request);
+    if (!draft) {
+        co_return co_await answer_problem(context.exchange, draft.error());
+    }
+    auto const done = co_await context.services.models.set_draft(name, *draft);
+    if (!done) {
+        co_return co_await answer_problem(context.exchange, problem_from(done.error()));
+    }
+    if (!draft->empty()) {
+        co_return co_await load_model(context, std::move(name));
+    }
+    co_return co_await answer_json(context.exchange, 200, R"({"draft":null})");
+}
+
 }  // namespace
 
 Task<int> list_engines(RouteContext context)
@@ -68,8 +100,11 @@ Task<int> change_engine(RouteContext context)
     if (action == "pin") {
         co_return co_await pin_model(std::move(context), std::move(name));
     }
+    if (action == "draft") {
+        co_return co_await set_draft(std::move(context), std::move(name));
+    }
     auto problem = problem_from(Error{ErrorKind::not_found, "There is nothing at this path."});
-    problem.next = "POST /api/v1/models/NAME/load, /unload or /pin";
+    problem.next = "POST /api/v1/models/NAME/load, /unload, /pin or /draft";
     co_return co_await answer_problem(context.exchange, std::move(problem));
 }
 

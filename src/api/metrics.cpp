@@ -74,8 +74,8 @@ std::string Metrics::text(StatusView const& status, std::size_t devices, std::si
 std::string engine_metrics(EnginesView const& engines)
 {
     auto text = std::string{};
-    auto each = [&](std::string_view name, std::string_view help, auto value_of) {
-        declare(text, name, "gauge", help);
+    auto each = [&](std::string_view name, std::string_view help, auto value_of, std::string_view type = "gauge") {
+        declare(text, name, type, help);
         for (auto const& engine : engines.engines) {
             text += fmt::format("{}{{model=\"{}\"}} {}\n", name, engine.model, value_of(engine));
         }
@@ -87,6 +87,12 @@ std::string engine_metrics(EnginesView const& engines)
          [](EngineView const& engine) { return engine.used_bytes; });
     each("plexus_engine_used_of_predicted", "Memory that an engine took, over what was predicted.",
          [](EngineView const& engine) { return engine.used_of_predicted(); });
+    each(
+        "plexus_engine_drafted_tokens_total", "Tokens guessed since the model was loaded.",
+        [](EngineView const& engine) { return engine.drafted_tokens; }, "counter");
+    each(
+        "plexus_engine_accepted_tokens_total", "Of these the ones that went into answers.",
+        [](EngineView const& engine) { return engine.accepted_tokens; }, "counter");
     return text;
 }
 

@@ -90,7 +90,7 @@ Task<int> import_model(RouteContext context);
 Task<int> copy_model(RouteContext context);
 Task<int> remove_model(RouteContext context);
 Task<int> list_engines(RouteContext context);
-/// NAME/load, NAME/unload, NAME/pin
+/// NAME/load, NAME/unload, NAME/pin, NAME/draft
 Task<int> change_engine(RouteContext context);
 Task<int> list_external_engines(RouteContext context);
 Task<int> add_external_engine(RouteContext context);

@@ -110,6 +110,9 @@ struct EngineView {
     std::uint64_t compute_bytes = 0;
     std::optional<Duration> leaves_in{};  ///< nothing: stays
     int process = 0;
+    std::string draft{};  ///< name of the model that guesses for it; empty: none
+    std::uint64_t drafted_tokens = 0;  ///< guessed since it was loaded, by the draft model or from the text before
+    std::uint64_t accepted_tokens = 0;  ///< of those the ones that went into answers
 
     double used_of_predicted() const
     {
@@ -191,6 +194,7 @@ struct ModelDetails {
     std::string tokenizer{};
     std::uint64_t layers = 0;
     std::uint64_t embedding_length = 0;
+    std::string draft{};  ///< name of the model that guesses for it when it is loaded; empty: none
     std::vector<std::string> abilities{};  ///< "chat", "tools", "thinking", "vision", "embedding"
     WallTime added{};
 };
@@ -257,6 +261,10 @@ public:
     virtual Result<EngineView> unload(std::string name) = 0;
     /// A pinned model stays in memory, also over a restart. Errors: `not_found`, `io`.
     virtual Result<void> pin(std::string name, bool pinned) = 0;
+    /// Lets another model of this device guess tokens for a model, which is loaded with it; an empty `draft`: none does any
+    /// more. Also over a restart. Errors: `not_found`, `malformed` (not the same vocabulary), `conflict` while it answers,
+    /// `io`, those of `load`, after which all is as it was.
+    virtual Task<Result<void>> set_draft(std::string name, std::string draft) = 0;
 
     virtual std::vector<ExternalEngineView> external_engines() const = 0;
     /// Makes a server known, also after the next start, once it has answered. Errors: `malformed` (address, token, no such

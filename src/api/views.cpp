@@ -26,6 +26,11 @@ json::array to_array(std::vector<FitView> const& fits)
     return array;
 }
 
+json::value text_or_null(std::string const& text)
+{
+    return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
 double in_milliseconds(Duration duration)
 {
     return std::chrono::duration<double, std::milli>(duration).count();
@@ -61,6 +66,7 @@ json::object to_json(ModelDetails const& details)
     object["tokenizer"] = details.tokenizer;
     object["layers"] = details.layers;
     object["embedding_length"] = details.embedding_length;
+    object["draft"] = text_or_null(details.draft);
     object["abilities"] = to_array(details.abilities);
     object["added_unix_ms"] = details.added.time_since_epoch().count();
     return object;
@@ -132,7 +138,10 @@ json::object to_json(EngineView const& engine)
                                {"cache_bytes", engine.cache_bytes},
                                {"compute_bytes", engine.compute_bytes},
                                {"leaves_in_seconds", nullptr},
-                               {"process", engine.process}};
+                               {"process", engine.process},
+                               {"draft", text_or_null(engine.draft)},
+                               {"drafted_tokens", engine.drafted_tokens},
+                               {"accepted_tokens", engine.accepted_tokens}};
     if (engine.leaves_in) {
         object["leaves_in_seconds"] = std::chrono::duration_cast<std::chrono::seconds>(*engine.leaves_in).count();
     }

@@ -173,12 +173,14 @@ public:
     Result<void> write_file(std::filesystem::path const& path, ByteView bytes, unsigned mode);
 };
 
-/// How a child process is started: always with one connected socket and, if set, one file, and nothing else.
+/// How a child process is started: always with one connected socket and, if set, one or two files, and nothing else.
 struct ProcessOptions {
     std::filesystem::path program{};
     std::vector<std::string> arguments{};
     /// Handed over open, at the descriptor named by Processes::file_descriptor.
     std::shared_ptr<File const> file{};
+    /// The same at Processes::second_file_descriptor; only together with `file`.
+    std::shared_ptr<File const> second_file{};
     std::vector<std::string> forbidden_paths{};  ///< what the start-up probe of the child must fail to open
     std::uint64_t memory_limit_bytes = 0;      ///< 0: none
 };
@@ -197,6 +199,7 @@ class Processes {
 public:
     static constexpr int channel_descriptor = 3;
     static constexpr int file_descriptor = 4;
+    static constexpr int second_file_descriptor = 5;
 
     virtual ~Processes() = default;
     virtual Result<std::unique_ptr<Process>> start(ProcessOptions options) = 0;

@@ -129,6 +129,8 @@ void read_timings(std::string_view chunk, Timings& timings)
     if (auto const* measured = child(*object, "timings")) {
         timings.prefill_per_second = number(*measured, "prompt_per_second");
         timings.decode_per_second = number(*measured, "predicted_per_second");
+        timings.drafted_tokens = count(*measured, "draft_n");
+        timings.accepted_tokens = count(*measured, "draft_n_accepted");
     }
 }
 

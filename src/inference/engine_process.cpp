@@ -99,7 +99,10 @@ public:
 
     void finish()
     {
-        complete_ = true;
+        if (!std::exchange(complete_, true)) {
+            engine_->drafted_tokens_ += timings_.drafted_tokens;
+            engine_->accepted_tokens_ += timings_.accepted_tokens;
+        }
         changed_.notify();
     }
 

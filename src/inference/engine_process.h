@@ -21,6 +21,7 @@ struct EngineStart {
     EngineShape shape{};
     bool is_reduced = false;
     std::uint64_t predicted_bytes = 0;
+    std::optional<ModelDigest> draft{};
 };
 
 /// One running plexus-engine: its requests, its health, its end. Shared with the answers it gives.
@@ -53,6 +54,9 @@ public:
     EngineStart const& start() const { return start_; }
     EngineMemory const& memory() const { return memory_; }
     Time last_used() const { return last_used_; }
+    /// Of all answers that have ended, as in Timings.
+    std::uint64_t drafted_tokens() const { return drafted_tokens_; }
+    std::uint64_t accepted_tokens() const { return accepted_tokens_; }
     /// What it proved of its walls; there once it is loaded.
     std::optional<sandbox::Report> const& walls() const { return walls_; }
     void touch() { last_used_ = env_.now(); }
@@ -83,6 +87,8 @@ private:
     std::uint32_t context_ = 0;
     std::optional<sandbox::Report> walls_;
     EngineMemory memory_;
+    std::uint64_t drafted_tokens_ = 0;
+    std::uint64_t accepted_tokens_ = 0;
     std::uint64_t unread_file_bytes_ = 0;  // mapped, but repacked elsewhere
     std::optional<Result<void>> loaded_;
     Time last_heard_{};

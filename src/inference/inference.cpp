@@ -198,14 +198,25 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
     if (!file) {
         co_return std::unexpected(file.error());
     }
+    auto const draft = source_.draft_of(model);
+    auto draft_file = std::shared_ptr<File const>{};
+    if (draft) {
+        auto opened = co_await source_.open(*draft);
+        if (!opened) {
+            co_return fail(opened.error().kind, "its draft model: {}", opened.error().text);
+        }
+        draft_file = std::move(*opened);
+    }
     auto start = co_await make_room(model);
     if (!start) {
         co_return std::unexpected(start.error());
     }
+    start->draft = draft;
     auto options = ProcessOptions{};
     options.program = options_.program;
     options.arguments = options_.arguments;
     options.file = std::move(*file);
+    options.second_file = std::move(draft_file);
     options.forbidden_paths = options_.forbidden_paths;
     options.memory_limit_bytes = memory_limit(start->predicted_bytes);
     promised_.erase(model);
@@ -390,7 +401,10 @@ LoadedModel Pool::loaded_model(Entry const& entry) const
             .is_reduced = engine.start().is_reduced,
             .predicted_bytes = engine.start().predicted_bytes,
             .used = engine.memory(),
-            .leaves = entry.leaves};
+            .leaves = entry.leaves,
+            .draft = engine.start().draft,
+            .drafted_tokens = engine.drafted_tokens(),
+            .accepted_tokens = engine.accepted_tokens()};
 }
 
 std::vector<LoadedModel> Pool::loaded() const
@@ -407,7 +421,12 @@ std::vector<LoadedModel> Pool::loaded() const
 bool Pool::unload(ModelDigest const& model)
 {
     auto const found = entries_.find(model);
-    if (found == entries_.end() || !found->second->engine) {
+    if (found == entries_.end()) {
+        return false;
+    }
+    found->second->last_error.reset();
+    found->second->pause = {};
+    if (!found->second->engine) {
         return false;
     }
     auto const engine = std::move(found->second->engine);

@@ -21,6 +21,8 @@ struct Timings {
     std::uint64_t completion_tokens = 0;
     double prefill_per_second = 0;
     double decode_per_second = 0;
+    std::uint64_t drafted_tokens = 0;   ///< guessed, by a draft model or from the text before
+    std::uint64_t accepted_tokens = 0;  ///< of those the ones that the model would have said itself
 };
 
 /// A running answer. Destroying it cancels the work within a second.
@@ -64,6 +66,9 @@ struct LoadedModel {
     std::uint64_t predicted_bytes = 0;  ///< before it was loaded; 0: not known
     EngineMemory used{};
     std::optional<Time> leaves{};  ///< when it leaves memory if nobody uses it
+    std::optional<ModelDigest> draft{};  ///< the model that guesses for it
+    std::uint64_t drafted_tokens = 0;  ///< of all its answers, as in Timings
+    std::uint64_t accepted_tokens = 0;
 };
 
 /// What an engine must know of a model before it loads it.
@@ -79,7 +84,9 @@ public:
     /// Errors: `not_found`, `malformed` when the bytes no longer match the digest, `io`.
     virtual Task<Result<std::shared_ptr<File const>>> open(ModelDigest model) = 0;
     virtual ModelTraits traits(ModelDigest const&) const { return {}; }
-    /// Bytes that an engine of this shape needs; 0: not known, the model is loaded without a look at the memory.
+    /// The model that guesses tokens for it, of the same vocabulary; the engine gets both.
+    virtual std::optional<ModelDigest> draft_of(ModelDigest const&) const { return {}; }
+    /// Bytes that an engine of this shape needs, its draft model included; 0: not known, the model is loaded without a look at the memory.
     virtual std::uint64_t memory_need(ModelDigest const& model, EngineShape shape) const
     {
         static_cast<void>(model);
@@ -138,7 +145,8 @@ public:
     /// A pinned model is ended neither for another one nor when idle. Does not load it.
     virtual void pin(ModelDigest const& model, bool pinned) = 0;
     virtual std::vector<ModelDigest> pinned() const = 0;
-    /// Ends the model's engine; running answers fail with `closed`. False if it was not loaded.
+    /// Ends the model's engine; running answers fail with `closed`. False if it was not loaded. Forgets why it could not be
+    /// started before: the next try is not held back.
     virtual bool unload(ModelDigest const& model) = 0;
     /// Called on the loop when a model enters or leaves memory, or becomes busy or free.
     virtual void on_change(std::function<void()> action) = 0;

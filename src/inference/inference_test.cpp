@@ -15,14 +15,16 @@ namespace {
 
 struct FileModel final : ModelSource {
     explicit FileModel(sim::SimEnv& env_used) : env(env_used) { env.put_file("/model", to_bytes("weights")); }
-    Task<Result<std::shared_ptr<File const>>> open(ModelDigest) override
+    Task<Result<std::shared_ptr<File const>>> open(ModelDigest model) override
     {
+        opened.push_back(model);
         auto file = env.disk().open(is_empty ? "/nothing" : "/model");
         if (!file) {
             co_return std::unexpected(file.error());
         }
         co_return std::shared_ptr<File const>(std::move(*file));
     }
+    std::optional<ModelDigest> draft_of(ModelDigest const&) const override { return draft; }
     std::uint64_t memory_need(ModelDigest const&, EngineShape shape) const override
     {
         return need_of_slot * shape.slots;
@@ -31,6 +33,8 @@ struct FileModel final : ModelSource {
     sim::SimEnv& env;
     bool is_empty = false;
     std::uint64_t need_of_slot = 0;
+    std::optional<ModelDigest> draft{};
+    std::vector<ModelDigest> opened{};
 };
 
 Task<Result<void>> send(ByteStream& channel, EngineFrameType type, std::uint32_t id, std::string_view payload)
@@ -370,6 +374,46 @@ TEST_CASE("inference: a third model ends the one not used for longest, but never
         CHECK(device.inference->pinned() == std::vector{second});
         co_await sleep_for(device.env, 20s);
         CHECK(in_memory(*device.inference) == std::vector{second});
+    };
+    device.run(task());
+}
+
+TEST_CASE("inference: an engine gets the file of a draft model beside that of its model, and its guesses are added up")
+{
+    auto second_files = std::vector<bool>{};
+    auto device = Device([&](Env&, ByteStream& channel, ProcessOptions options) -> Task<int> {
+        second_files.push_back(options.second_file != nullptr);
+        std::ignore = co_await send(channel, EngineFrameType::walls, 0, sandbox::proven_walls());
+        std::ignore = co_await send(channel, EngineFrameType::ready, 0, R"({"slots":1,"context":64})");
+        auto decoder = stream::EngineFrameDecoder(stream::max_to_engine);
+        auto buffer = Bytes(4096);
+        while (auto const count = (co_await channel.read_some(buffer)).value_or(0)) {
+            decoder.push(ByteView(buffer).first(count));
+            while (auto frame = decoder.next().value()) {
+                if (frame->type == EngineFrameType::request) {
+                    auto const timings = "data: {\"timings\":{\"draft_n\":5,\"draft_n_accepted\":3}}\n\n";
+                    std::ignore = co_await send(channel, EngineFrameType::chunk, frame->request, timings);
+                    std::ignore = co_await send(channel, EngineFrameType::end, frame->request, "");
+                }
+            }
+        }
+        co_return 0;
+    });
+    auto task = [&]() -> Task<> {
+        device.source.draft = third;
+        CHECK((co_await device.inference->load(first)).value().draft == third);
+        for (auto times = 0; times < 2; ++times) {
+            auto const answer = (co_await device.inference->start(first, TaskKind::chat, "{}", {})).value();
+            CHECK((co_await count_chunks(*answer)).value() == 1);
+            CHECK(answer->timings().accepted_tokens == 3);
+        }
+        CHECK(device.inference->loaded().at(0).drafted_tokens == 10);
+        CHECK(device.inference->loaded().at(0).accepted_tokens == 6);
+
+        device.source.draft.reset();
+        CHECK((co_await device.inference->load(second)).value().draft == std::nullopt);
+        CHECK(second_files == std::vector{true, false});
+        CHECK(device.source.opened == std::vector{first, third, second});
     };
     device.run(task());
 }

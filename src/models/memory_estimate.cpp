@@ -116,4 +116,11 @@ MemoryEstimate estimate_memory(GgufSummary const& model, std::uint32_t context, 
             .overhead = bytes(overhead)};
 }
 
+MemoryEstimate estimate_draft(GgufSummary const& draft, std::uint32_t context, std::uint32_t slots)
+{
+    auto estimate = estimate_memory(draft, context, slots);
+    estimate.overhead -= bytes(program_bytes);
+    return estimate;
+}
+
 }  // namespace plexus::models

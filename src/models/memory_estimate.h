@@ -16,6 +16,13 @@ struct MemoryEstimate {
     std::uint64_t compute = 0;  ///< llama.cpp's buffers of one step
     std::uint64_t overhead = 0;  ///< program, vocabulary, samplers, kept states
 
+    MemoryEstimate operator+(MemoryEstimate const& other) const
+    {
+        return {.weights = weights + other.weights,
+                .cache = cache + other.cache,
+                .compute = compute + other.compute,
+                .overhead = overhead + other.overhead};
+    }
     std::uint64_t total() const { return weights + cache + compute + overhead; }
     bool operator==(MemoryEstimate const&) const = default;
 };
@@ -26,5 +33,8 @@ struct MemoryEstimate {
 /// ways the summary does not tell, the larger figure is taken. Of a file that lies no part is higher
 /// than 2^60.
 MemoryEstimate estimate_memory(GgufSummary const& model, std::uint32_t context, std::uint32_t slots);
+
+/// What a draft model takes beside its model in the same engine.
+MemoryEstimate estimate_draft(GgufSummary const& draft, std::uint32_t context, std::uint32_t slots);
 
 }  // namespace plexus::models

@@ -95,6 +95,15 @@ TEST_CASE("memory estimate: a recurrent model needs no more for a longer context
     CHECK(estimate_memory(mixed, 1024, 1).cache == estimate_memory(smol, 1024, 1).cache / 5 + 24 * 100'000 * 4);
 }
 
+TEST_CASE("memory estimate: a draft model adds all that it needs but the program")
+{
+    auto const alone = estimate_memory(smol, 4096, 2);
+    auto const both = alone + estimate_draft(smol, 4096, 2);
+    CHECK(both.weights == 2 * alone.weights);
+    CHECK(both.cache == 2 * alone.cache);
+    CHECK(both.total() == 2 * alone.total() - 26'000'000);
+}
+
 TEST_CASE("memory estimate: a file that claims the impossible gives a large number, not a small one")
 {
     auto liar = smol;

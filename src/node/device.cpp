@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t max_port_file_bytes = 16;
 constexpr std::size_t max_pins_file_bytes = 64 * 1024;
+constexpr std::size_t max_drafts_file_bytes = 64 * 1024;
 
 // What engines leave to everything else.
 constexpr std::uint64_t least_reserve_bytes = 512'000'000;
@@ -46,11 +47,6 @@ inference::ModelTraits traits_of(models::GgufSummary const& model)
     return {.gives_vectors = model.is_embedding, .max_context = static_cast<std::uint32_t>(context)};
 }
 
-std::uint64_t need_of(models::GgufSummary const& model, inference::EngineShape shape)
-{
-    return models::estimate_memory(model, shape.context, shape.slots).total();
-}
-
 std::filesystem::path port_file(Paths const& paths)
 {
     return paths.state / "mesh-port";
@@ -59,6 +55,11 @@ std::filesystem::path port_file(Paths const& paths)
 std::filesystem::path pins_file(Paths const& paths)
 {
     return paths.state / "pinned-models";
+}
+
+std::filesystem::path drafts_file(Paths const& paths)
+{
+    return paths.state / "draft-models";
 }
 
 /// The port of the last run, so that the others find this device where it was; 0 if there was none.
@@ -160,6 +161,7 @@ Result<void> Device::start()
     }
     membership_->start(*host_);
     catalog_->start(*host_);
+    read_drafts();
     publish_models();
     read_pins();
     read_external();
@@ -184,17 +186,31 @@ void Device::look_around()
 std::uint64_t Device::memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const
 {
     auto const* held = store_->find(model.text());
-    return held == nullptr ? 0 : need_of(held->summary, shape);
+    return held == nullptr ? 0 : estimate(*held, shape).total();
 }
 
-inference::EngineShape Device::shape_for(models::GgufSummary const& model, std::uint64_t memory,
-                                         std::uint64_t pinned) const
+models::MemoryEstimate Device::estimate(models::Model const& model, inference::EngineShape shape) const
 {
-    auto const set = inference::EngineShape{.context = options_.config.engine.context,
-                                            .slots = options_.config.engine.slots};
-    auto const need = [&](inference::EngineShape shape) { return need_of(model, shape); };
-    auto const wanted = inference::engine_shape(set, traits_of(model), memory, need);
+    auto const alone = models::estimate_memory(model.summary, shape.context, shape.slots);
+    auto const draft = draft_of(model.digest);
+    auto const* held = draft ? store_->find(draft->text()) : nullptr;
+    return held == nullptr ? alone : alone + models::estimate_draft(held->summary, shape.context, shape.slots);
+}
+
+inference::EngineShape Device::fitting(inference::ModelTraits const& traits, std::uint64_t memory, std::uint64_t pinned,
+                                       std::function<std::uint64_t(inference::EngineShape)> const& need) const
+{
+    auto const& config = options_.config.engine;
+    auto const set = inference::EngineShape{.context = config.context, .slots = config.slots};
+    auto const wanted = inference::engine_shape(set, traits, memory, need);
     return inference::fit_shape(wanted, memory - std::min(memory, pinned), need).value_or(wanted);
+}
+
+inference::EngineShape Device::shape_for(models::GgufSummary const& model, std::uint64_t memory) const
+{
+    return fitting(traits_of(model), memory, 0, [&](inference::EngineShape shape) {
+        return models::estimate_memory(model, shape.context, shape.slots).total();
+    });
 }
 
 inference::EngineShape Device::shape_of(models::Model const& model) const
@@ -206,7 +222,8 @@ inference::EngineShape Device::shape_of(models::Model const& model) const
         }
         pinned += loaded.is_pinned ? loaded.predicted_bytes : 0;
     }
-    return shape_for(model.summary, memory_for_engines(), pinned);
+    return fitting(traits_of(model.summary), memory_for_engines(), pinned,
+                   [&](inference::EngineShape shape) { return memory_need(model.digest, shape); });
 }
 
 std::uint64_t Device::memory_for_engines() const
@@ -253,6 +270,58 @@ void Device::read_pins()
             inference_->pin(*model, true);
             tasks_.spawn("load a pinned model", load_pinned(*model));
         }
+    }
+}
+
+std::optional<inference::ModelDigest> Device::draft_of(inference::ModelDigest const& model) const
+{
+    auto const found = drafts_.find(model);
+    return found == drafts_.end() ? std::nullopt : std::optional(found->second);
+}
+
+Result<void> Device::set_draft(inference::ModelDigest const& model, std::optional<inference::ModelDigest> draft)
+{
+    if (draft) {
+        drafts_[model] = *draft;
+    } else {
+        drafts_.erase(model);
+    }
+    publish_models();
+    return write_drafts();
+}
+
+Result<void> Device::write_drafts()
+{
+    auto text = std::string{};
+    for (auto const& [model, draft] : drafts_) {
+        text += model.text() + " " + draft.text() + "\n";
+    }
+    return env_.disk().write_file(drafts_file(options_.paths), as_view(text), 0600);
+}
+
+void Device::read_drafts()
+{
+    auto const content = env_.disk().read_file(drafts_file(options_.paths), max_drafts_file_bytes);
+    auto text = content ? as_text(*content) : std::string_view{};
+    while (!text.empty()) {
+        auto const line = take_line(text);
+        auto const space = std::min(line.find(' '), line.size());
+        auto const model = inference::ModelDigest::from_text(line.substr(0, space));
+        auto const draft = inference::ModelDigest::from_text(line.substr(std::min(space + 1, line.size())));
+        if (model && draft) {
+            drafts_[*model] = *draft;
+        }
+    }
+}
+
+/// A model that has left the store guesses no more, and nothing guesses for it.
+void Device::forget_drafts()
+{
+    auto const is_held = [this](inference::ModelDigest const& model) { return store_->find(model.text()) != nullptr; };
+    auto const gone = std::erase_if(drafts_,
+                                    [&](auto const& pair) { return !is_held(pair.first) || !is_held(pair.second); });
+    if (gone > 0) {
+        std::ignore = write_drafts();
     }
 }
 
@@ -335,6 +404,7 @@ void Device::members_changed()
 
 void Device::publish_models()
 {
+    forget_drafts();
     auto offer = std::vector<catalog::Model>{};
     for (auto const& model : store_->list()) {
         offer.push_back(offered(model, shape_of(model).context));

@@ -6,6 +6,7 @@
 #include "host/host.h"
 #include "inference/external.h"
 #include "membership/membership.h"
+#include "models/memory_estimate.h"
 #include "models/store.h"
 #include "node/config.h"
 #include "node/engine_sandbox.h"
@@ -55,14 +56,18 @@ public:
 
     /// Bytes that all engines together may need now.
     std::uint64_t memory_for_engines() const;
-    /// What an engine for the model would have, with the settings of this device, where `memory` is for all engines and
-    /// pinned ones hold `pinned` of it.
-    inference::EngineShape shape_for(models::GgufSummary const& model, std::uint64_t memory,
-                                     std::uint64_t pinned = 0) const;
-    /// What the model has here, or would have if it were loaded now.
+    /// What an engine for the model would have, with the settings of this device, where `memory` is for all engines.
+    inference::EngineShape shape_for(models::GgufSummary const& model, std::uint64_t memory) const;
+    /// What a model of this device has here, or would have if it were loaded now.
     inference::EngineShape shape_of(models::Model const& model) const;
+    /// What an engine takes for a model of this device, its draft model included.
+    models::MemoryEstimate estimate(models::Model const& model, inference::EngineShape shape) const;
     /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.
     Result<void> pin(inference::ModelDigest const& model, bool pinned);
+    /// Lets another model of this device guess tokens for a model when it is loaded next, or none; also after the next start.
+    /// Errors: as above.
+    Result<void> set_draft(inference::ModelDigest const& model, std::optional<inference::ModelDigest> draft);
+    std::optional<inference::ModelDigest> draft_of(inference::ModelDigest const& model) const override;
 
     /// Makes an engine that the owner runs known, or forgets it; also after the next start. One that does not answer is
     /// not added; the models of one that is added are in the catalog. Errors: those of ExternalEngines::add and `test`,
@@ -81,9 +86,14 @@ private:
     std::uint64_t memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const override;
     void read_pins();
     Result<void> write_pins();
+    void read_drafts();
+    Result<void> write_drafts();
+    void forget_drafts();
     void read_external();
     Result<void> write_external();
     Task<> load_pinned(inference::ModelDigest model);
+    inference::EngineShape fitting(inference::ModelTraits const& traits, std::uint64_t memory, std::uint64_t pinned,
+                                   std::function<std::uint64_t(inference::EngineShape)> const& need) const;
     void connect_parts();
     Result<void> listen();
     Result<void> listen_on(std::uint16_t port);
@@ -109,6 +119,7 @@ private:
     std::unique_ptr<blobs::Blobs> blobs_;
     std::unique_ptr<discovery::Discovery> discovery_;
     std::vector<inference::ModelDigest> in_memory_;  // as published
+    std::map<inference::ModelDigest, inference::ModelDigest> drafts_;
     TaskScope tasks_;
 };
 

@@ -14,12 +14,43 @@ Result<models::Model const*> held_model(Device& device, std::string const& name)
     return model;
 }
 
+/// Vocabularies of models that belong together may differ in so many tokens at their end. Spec: llama.cpp
+/// common/speculative.cpp, which compares the tokens themselves too.
+constexpr std::uint64_t most_tokens_apart = 128;
+
+/// What can be said before both are loaded. Errors: `malformed`.
+Result<void> check_draft(models::Model const& model, models::Model const& draft)
+{
+    auto const& reads = model.summary;
+    auto const& guesses = draft.summary;
+    if (model.digest == draft.digest) {
+        return fail(ErrorKind::malformed, "a model cannot guess for itself; choose a smaller one of its family");
+    }
+    if (reads.is_embedding || guesses.is_embedding) {
+        return fail(ErrorKind::malformed, "{} gives no text, so there is nothing to guess",
+                    reads.is_embedding ? model.name : draft.name);
+    }
+    auto const [fewer, more] = std::minmax(reads.vocabulary_size, guesses.vocabulary_size);
+    if (reads.tokenizer != guesses.tokenizer || more - fewer > most_tokens_apart) {
+        return fail(ErrorKind::malformed,
+                    "a draft model needs the vocabulary of its model: {} has {} tokens of {}, {} has {} of {}",
+                    model.name, reads.vocabulary_size, reads.tokenizer, draft.name, guesses.vocabulary_size,
+                    guesses.tokenizer);
+    }
+    return {};
+}
+
 }  // namespace
+
+std::string DeviceServices::name_of_model(inference::ModelDigest const& model) const
+{
+    auto const* held = device_.store().find(model.text());
+    return held == nullptr ? model.text() : held->name;
+}
 
 api::EngineView DeviceServices::engine_view(inference::LoadedModel const& model) const
 {
-    auto const* held = device_.store().find(model.digest.text());
-    auto view = api::EngineView{.model = held == nullptr ? model.digest.text() : held->name,
+    auto view = api::EngineView{.model = name_of_model(model.digest),
                                 .digest = model.digest.text(),
                                 .context = model.context,
                                 .slots = model.slots,
@@ -31,7 +62,10 @@ api::EngineView DeviceServices::engine_view(inference::LoadedModel const& model)
                                 .weights_bytes = model.used.weights,
                                 .cache_bytes = model.used.cache,
                                 .compute_bytes = model.used.compute,
-                                .process = device_.inference().process_of(model.digest)};
+                                .process = device_.inference().process_of(model.digest),
+                                .draft = model.draft ? name_of_model(*model.draft) : std::string{},
+                                .drafted_tokens = model.drafted_tokens,
+                                .accepted_tokens = model.accepted_tokens};
     if (model.leaves) {
         view.leaves_in = std::max<Duration>(*model.leaves - device_.env().now(), Duration::zero());
     }
@@ -86,6 +120,39 @@ Result<void> DeviceServices::pin(std::string name, bool pinned)
 {
     auto const model = held_model(device_, name);
     return model ? device_.pin((*model)->digest, pinned) : std::unexpected(model.error());
+}
+
+Task<Result<void>> DeviceServices::set_draft(std::string name, std::string draft)
+{
+    auto const model = held_model(device_, name);
+    auto const guessing = !model || draft.empty() ? model : held_model(device_, draft);
+    if (!guessing) {
+        co_return std::unexpected(guessing.error());
+    }
+    auto wanted = std::optional<inference::ModelDigest>{};
+    if (!draft.empty()) {
+        if (auto checked = check_draft(**model, **guessing); !checked) {
+            co_return std::unexpected(checked.error());
+        }
+        wanted = (*guessing)->digest;
+    }
+    auto const digest = (*model)->digest;
+    auto const before = device_.draft_of(digest);
+    auto const left = unload(name);
+    if (!left && left.error().kind != ErrorKind::not_found) {
+        co_return std::unexpected(left.error());
+    }
+    auto set = device_.set_draft(digest, wanted);
+    if (!set || (!wanted && !left)) {
+        co_return set;
+    }
+    auto const loaded = co_await device_.inference().load(digest);
+    if (!loaded) {
+        std::ignore = device_.set_draft(digest, before);
+        device_.inference().unload(digest);  // its failure says nothing of the model without it
+        co_return std::unexpected(loaded.error());
+    }
+    co_return Result<void>{};
 }
 
 }  // namespace plexus::node

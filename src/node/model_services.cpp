@@ -158,6 +158,7 @@ Task<Result<api::ModelDetails>> DeviceServices::details(std::string name)
         auto const file = std::shared_ptr<File const>(std::move(*opened));
         facts = co_await run_on_pool(device_.env(), [file] { return facts_of(*file); });
     }
+    auto const draft = device_.draft_of(model.digest);
     co_return api::ModelDetails{.model = view_of(model, device_),
                                 .title = facts.title,
                                 .license = facts.license,
@@ -167,6 +168,7 @@ Task<Result<api::ModelDetails>> DeviceServices::details(std::string name)
                                 .tokenizer = model.summary.tokenizer,
                                 .layers = model.summary.block_count,
                                 .embedding_length = model.summary.embedding_length,
+                                .draft = draft ? name_of_model(*draft) : std::string{},
                                 .abilities = abilities_of(model.summary, facts),
                                 .added = model.added};
 }
@@ -216,7 +218,8 @@ Result<api::PlanView> DeviceServices::plan(std::string name, std::uint32_t lengt
     auto const usual = model != nullptr ? device_.shape_of(*model)
                                         : device_.shape_for(summary, device_.memory_for_engines());
     auto const shape = as_given(given, usual);
-    auto const needed = models::estimate_memory(summary, shape.context, shape.slots);
+    auto const needed = model != nullptr ? device_.estimate(*model, shape)
+                                         : models::estimate_memory(summary, shape.context, shape.slots);
     return api::PlanView{.model = model != nullptr ? model->name : name,
                          .context = shape.context,
                          .slots = shape.slots,

@@ -28,6 +28,8 @@ private:
     Task<Result<api::EngineView>> load(std::string name) override;
     Result<api::EngineView> unload(std::string name) override;
     Result<void> pin(std::string name, bool pinned) override;
+    Task<Result<void>> set_draft(std::string name, std::string draft) override;
+    std::string name_of_model(inference::ModelDigest const& model) const;
     std::vector<api::ExternalEngineView> external_engines() const override;
     Task<Result<api::ExternalEngineView>> add_external_engine(api::ExternalEngineOrder order) override;
     Task<Result<api::ExternalEngineView>> test_external_engine(std::string url) override;

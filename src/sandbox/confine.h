@@ -17,7 +17,21 @@ struct Surroundings {
     int daemon = 0;                        ///< its process id
     unsigned user = 0;                     ///< ids of this process as the daemon sees them
     unsigned user_group = 0;
-    int model_descriptor = -1;             ///< the only file that stays readable; -1: none
+    int model_descriptor = -1;             ///< the file that stays readable; -1: none
+    int draft_descriptor = -1;             ///< another one, of the draft model; -1: none
+
+    /// Of the files that stay readable.
+    std::vector<int> files() const
+    {
+        auto descriptors = std::vector<int>{};
+        for (auto const descriptor : {model_descriptor, draft_descriptor}) {
+            if (descriptor >= 0) {
+                descriptors.push_back(descriptor);
+            }
+        }
+        return descriptors;
+    }
+
     std::uint64_t memory_limit_bytes = 0;  ///< 0: none
     std::string group{};                   ///< folder of the control group, if the launcher made one
     bool may_be_weak = false;              ///< the owner allows that walls are missing which the system refuses

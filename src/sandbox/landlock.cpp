@@ -60,9 +60,9 @@ Result<void> raise_landlock(Surroundings const& surroundings)
     auto const size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
     auto const ruleset = Descriptor(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
     auto good = ruleset.get() >= 0;
-    if (good && surroundings.model_descriptor >= 0) {
-        auto const rule = PathRule{.allowed = read_file, .parent = surroundings.model_descriptor};
-        good = ::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+    for (auto const file : surroundings.files()) {
+        auto const rule = PathRule{.allowed = read_file, .parent = file};
+        good = good && ::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
     }
     good = good && ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
     return good ? Result<void>{} : fail(ErrorKind::not_allowed, "{}", std::strerror(errno));

@@ -33,6 +33,7 @@ constexpr std::uint64_t own_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEW
 struct ChildPlan {
     int channel = -1;
     int file = -1;
+    int second_file = -1;
     int nothing = -1;  // /dev/null
     int errors = -1;
     int group = -1;  // members of the control group
@@ -87,6 +88,7 @@ void limit_resources(rlim_t memory)
     // Moved up first, so that no target number is overwritten before it was used.
     auto const channel = ::fcntl(plan.channel, F_DUPFD, 10);
     auto const file = plan.file >= 0 ? ::fcntl(plan.file, F_DUPFD, 10) : -1;
+    auto const second_file = plan.second_file >= 0 ? ::fcntl(plan.second_file, F_DUPFD, 10) : -1;
     ::dup2(plan.nothing, 0);
     ::dup2(plan.errors, 1);
     ::dup2(plan.errors, 2);
@@ -94,8 +96,12 @@ void limit_resources(rlim_t memory)
     if (file >= 0) {
         ::dup2(file, Processes::file_descriptor);
     }
+    if (second_file >= 0) {
+        ::dup2(second_file, Processes::second_file_descriptor);
+    }
     if (plan.close_others) {
-        ::syscall(SYS_close_range, Processes::file_descriptor + (file >= 0 ? 1 : 0), ~0U, 0U);
+        auto const files = (file >= 0 ? 1 : 0) + (second_file >= 0 ? 1 : 0);
+        ::syscall(SYS_close_range, Processes::file_descriptor + files, ~0U, 0U);
     }
     ::setsid();
     auto signals = sigset_t{};
@@ -215,6 +221,9 @@ std::vector<std::string> Launcher::arguments_of(ProcessOptions const& options, E
     if (allows_weak_) {
         add("--weak", "yes");
     }
+    if (options.second_file) {
+        add("--draft", "yes");
+    }
     for (auto const& path : options.forbidden_paths) {
         add("--forbid", path);
     }
@@ -241,8 +250,9 @@ Result<std::optional<EngineGroup>> Launcher::make_group(ProcessOptions const& op
         return std::optional<EngineGroup>{};
     }
     auto const memory = memory_limit(options);
-    // The pages of the model belong to the group too, but can be given back.
-    auto const model = options.file ? options.file->size() : 0;
+    // The pages of the models belong to the group too, but can be given back.
+    auto const model = (options.file ? options.file->size() : 0) +
+                       (options.second_file ? options.second_file->size() : 0);
     auto group = groups_->make({.memory_bytes = memory == 0 ? 0 : memory + model + group_slack,
                                 .processes = thread_limit,
                                 .weight = group_weight});
@@ -271,6 +281,7 @@ Result<std::unique_ptr<Process>> Launcher::start(ProcessOptions options)
     auto plan = ChildPlan{};
     plan.channel = child_end.get();
     plan.file = options.file ? options.file->descriptor() : -1;
+    plan.second_file = options.second_file ? options.second_file->descriptor() : -1;
     plan.nothing = nothing.get();
     plan.errors = verbose ? STDERR_FILENO : nothing.get();
     plan.group = *group && left_out_ != Layer::group ? (*group)->members() : -1;

@@ -65,14 +65,19 @@ Attempt unseen(std::string what, long (*call)())
 
 // --- What the launcher set -------------------------------------------------------------------------------------------
 
-bool has_foreign_descriptors(int model_descriptor)
+bool has_foreign_descriptors(std::vector<int> const& own)
 {
     for (auto descriptor = Processes::channel_descriptor + 1; descriptor < highest_descriptor; ++descriptor) {
-        if (descriptor != model_descriptor && ::fcntl(descriptor, F_GETFD) >= 0) {
+        if (std::ranges::find(own, descriptor) == own.end() && ::fcntl(descriptor, F_GETFD) >= 0) {
             return true;
         }
     }
     return false;
+}
+
+bool is_open_to_write(int descriptor)
+{
+    return (::fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_RDONLY;
 }
 
 bool reads_and_writes(int descriptor)
@@ -99,11 +104,10 @@ bool maps(std::size_t size)
 
 Attempts descriptor_attempts(Surroundings const& surroundings)
 {
-    auto const model = surroundings.model_descriptor;
-    return {
-        {"use a foreign descriptor", [model] { return has_foreign_descriptors(model); }},
-        {"read a foreign input", [] { return reads_and_writes(STDIN_FILENO); }},
-        {"write into the model", [model] { return model >= 0 && (::fcntl(model, F_GETFL) & O_ACCMODE) != O_RDONLY; }}};
+    auto const files = surroundings.files();
+    return {{"use a foreign descriptor", [files] { return has_foreign_descriptors(files); }},
+            {"read a foreign input", [] { return reads_and_writes(STDIN_FILENO); }},
+            {"write into the model", [files] { return std::ranges::any_of(files, is_open_to_write); }}};
 }
 
 bool shares(std::string const& name, Surroundings const& surroundings)
@@ -263,9 +267,11 @@ Attempts root_attempts(Surroundings const& surroundings)
                             return ::symlink("/etc/passwd", "/plexus-probe") == 0 && ::unlink("/plexus-probe") == 0;
                         }});
     attempts.push_back({"leave its root", [] { return !is_its_own_parent_folder(); }});
-    attempts.push_back({"write into the model", [model = surroundings.model_descriptor] {
-                            auto const path = fmt::format("/proc/self/fd/{}", model);
-                            return Descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC)).get() >= 0;
+    attempts.push_back({"write into the model", [files = surroundings.files()] {
+                            return std::ranges::any_of(files, [](int file) {
+                                auto const path = fmt::format("/proc/self/fd/{}", file);
+                                return Descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC)).get() >= 0;
+                            });
                         }});
     return attempts;
 }

@@ -86,15 +86,20 @@ Result<Descriptor> empty_file_system()
     return mount;
 }
 
-/// Makes /proc/self/fd/N, a plain file by that name, where a loader that was given the descriptor looks for it.
-Result<void> place_model(int root, int model, int descriptor)
+Result<void> make_folders(int root)
 {
-    auto const name = fmt::format("proc/self/fd/{}", descriptor);
     for (auto const* folder : {"proc", "proc/self", "proc/self/fd"}) {
         if (::mkdirat(root, folder, folder_mode) != 0) {
             return system_refused("make a folder");
         }
     }
+    return {};
+}
+
+/// Makes /proc/self/fd/N, a plain file by that name, where a loader that was given the descriptor looks for it.
+Result<void> place_model(int root, int model, int descriptor)
+{
+    auto const name = fmt::format("proc/self/fd/{}", descriptor);
     auto const place = Descriptor(::openat(root, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, folder_mode));
     if (place.get() < 0 || ::move_mount(model, "", root, name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
         return system_refused("place the model");
@@ -135,10 +140,14 @@ Result<void> empty_root(Surroundings const& surroundings)
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
         return system_refused("keep mounts to itself");
     }
-    auto const descriptor = surroundings.model_descriptor;
-    auto model = descriptor >= 0 ? mount_of_file(descriptor) : Result<Descriptor>(Descriptor(-1));
-    if (!model) {
-        return std::unexpected(model.error());
+    auto const descriptors = surroundings.files();
+    auto files = std::vector<Descriptor>{};
+    for (auto const descriptor : descriptors) {
+        auto file = mount_of_file(descriptor);
+        if (!file) {
+            return std::unexpected(file.error());
+        }
+        files.push_back(std::move(*file));
     }
     auto root = empty_file_system();
     if (!root) {
@@ -147,10 +156,12 @@ Result<void> empty_root(Surroundings const& surroundings)
     if (::move_mount(root->get(), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) {
         return system_refused("place the root");
     }
-    if (descriptor >= 0) {
-        if (auto placed = place_model(root->get(), model->get(), descriptor); !placed) {
-            return placed;
-        }
+    auto placed = files.empty() ? Result<void>{} : make_folders(root->get());
+    for (std::size_t index = 0; placed && index < files.size(); ++index) {
+        placed = place_model(root->get(), files[index].get(), descriptors[index]);
+    }
+    if (!placed) {
+        return placed;
     }
     return enter(root->get());
 }

@@ -47,8 +47,8 @@ public:
     void after_opening(std::function<void(std::string const&)> action) { after_opening_ = std::move(action); }
     void forbid(std::vector<std::string> paths) { forbidden_ = std::move(paths); }
 
-    /// Raises and probes the walls without a model, or with one.
-    Said start(bool with_model = false)
+    /// Raises and probes the walls without a model, or with one, and a draft model beside it.
+    Said start(bool with_model = false, bool with_draft = false)
     {
         auto said = Said{};
         auto options = ProcessOptions{};
@@ -58,6 +58,9 @@ public:
         options.memory_limit_bytes = 1ULL << 30;
         if (with_model) {
             options.file = env_.disk().open(model_.path()).value();
+            if (with_draft) {
+                options.second_file = env_.disk().open(draft_.path()).value();
+            }
             if (after_opening_) {
                 after_opening_(model_.path());
             }
@@ -107,6 +110,7 @@ private:
 
     RealEnv env_;
     ModelFile model_;
+    ModelFile draft_;
     Launcher launcher_{env_.context()};
     std::optional<Layer> left_out_;
     std::vector<std::string> forbidden_;
@@ -175,8 +179,9 @@ TEST_CASE("sandbox: on this system every wall is raised, proven by at least 100 
 
     auto const without = engines.start(false);
     auto const with = engines.start(true);
+    auto const with_two = engines.start(true, true);
 
-    for (auto const& said : {without, with}) {
+    for (auto const& said : {without, with, with_two}) {
         CAPTURE(said.refusal);
         REQUIRE(said.report);
         CHECK(said.report->grade() == Grade::whole);
@@ -187,6 +192,7 @@ TEST_CASE("sandbox: on this system every wall is raised, proven by at least 100 
     }
     MESSAGE("probes: " << without.report->probes);
     CHECK(without.report->digest != 0);
+    CHECK(with_two.report->digest == with.report->digest);
 }
 
 TEST_CASE("sandbox: the same attempts have the same digest, others another")
