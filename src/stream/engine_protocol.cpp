@@ -8,7 +8,7 @@ constexpr std::size_t length_size = 4;
 
 bool is_known(std::uint8_t type)
 {
-    return (type >= 1 && type <= 5) || (type >= 16 && type <= 23);
+    return (type >= 1 && type <= 5) || (type >= 16 && type <= 24);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace plexus::stream {
 /// Both ends are of one build: there is no version negotiation.
 enum class EngineFrameType : std::uint8_t {
     // to the engine
-    load = 1,      ///< JSON: context, slots, threads, embedding
+    load = 1,      ///< JSON: context, slots, threads, embedding, gpu_layers
     request = 2,   ///< route, newline, JSON body
     cancel = 3,
     ping = 4,
@@ -26,6 +26,7 @@ enum class EngineFrameType : std::uint8_t {
     failed = 21,   ///< text
     pong = 22,     ///< JSON: busy slots
     walls = 23,    ///< text: what stands around the engine (sandbox/report.h); its first frame
+    devices = 24,  ///< text: what it could compute on (stream/compute_devices.h); the only frame of one that looks
 };
 
 inline constexpr std::size_t engine_frame_header = 9;
