@@ -14,7 +14,7 @@ namespace plexus::sandbox {
 
 namespace {
 
-using Raise = Result<void> (*)(Surroundings const&);
+using Raise = Result<void> (*)(Surroundings const&, Doors const&);
 
 /// How each inner wall is raised; none for those of the launcher.
 Raise raising(Layer layer)
@@ -39,6 +39,11 @@ public:
     Result<Report> raise_all()
     {
         for (auto const& known : layer_names) {
+            if (known.layer == Layer::root) {
+                if (auto loaded = load_driver(); !loaded) {
+                    return std::unexpected(loaded.error());
+                }
+            }
             auto stands = raise(known.layer);
             if (stands) {
                 stands = prove(known.layer);
@@ -52,13 +57,27 @@ public:
     }
 
 private:
+    /// With all walls of the launcher around it, and none that would hide files.
+    Result<void> load_driver()
+    {
+        if (!surroundings_.load_driver) {
+            return {};
+        }
+        auto doors = surroundings_.load_driver();
+        if (!doors) {
+            return std::unexpected(doors.error());
+        }
+        report_.doors = std::move(*doors);
+        return check_driver(surroundings_);
+    }
+
     Result<void> raise(Layer layer) const
     {
         auto const raise_it = raising(layer);
         if (raise_it == nullptr || surroundings_.left_out == layer) {
             return {};
         }
-        auto const raised = raise_it(surroundings_);
+        auto const raised = raise_it(surroundings_, report_.doors);
         return raised ? raised
                       : fail(ErrorKind::not_allowed, "the wall \"{}\" cannot be raised: {}", to_string(layer),
                              raised.error().text);
@@ -67,7 +86,7 @@ private:
     Result<void> prove(Layer layer)
     {
         auto open = std::string{};
-        for (auto const& attempt : attempts_at(layer, surroundings_)) {
+        for (auto const& attempt : attempts_at(layer, surroundings_, report_.doors)) {
             count(attempt.what);
             if (attempt.succeeds()) {
                 open += (open.empty() ? "" : ", ") + attempt.what;
@@ -100,13 +119,13 @@ private:
 
 }  // namespace
 
-Result<void> forbid_dumps(Surroundings const&)
+Result<void> forbid_dumps(Surroundings const&, Doors const&)
 {
     return ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? Result<void>{}
                                                      : fail(ErrorKind::not_allowed, "{}", std::strerror(errno));
 }
 
-Result<void> drop_capabilities(Surroundings const&)
+Result<void> drop_capabilities(Surroundings const&, Doors const&)
 {
     auto header = __user_cap_header_struct{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
     auto none = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>{};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,6 +37,10 @@ struct Surroundings {
     std::string group{};                   ///< folder of the control group, if the launcher made one
     bool may_be_weak = false;              ///< the owner allows that walls are missing which the system refuses
     std::optional<Layer> left_out{};       ///< for tests
+    /// Loads the driver of a GPU, for an engine that is to use one: last of all before the root is emptied, while files
+    /// can still be found. Gives the doors that it will need. It must leave no thread behind, which would stay outside of
+    /// the walls, and no descriptor but of render nodes.
+    std::function<Result<std::vector<Door>>()> load_driver{};
 };
 
 /// Raises the inner walls around this process, for good, and proves each wall, those of the launcher too, before the

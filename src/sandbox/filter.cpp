@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -62,6 +63,10 @@ constexpr scmp_datum_t thread_flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 constexpr scmp_datum_t namespace_flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                          CLONE_NEWPID | CLONE_NEWNET;
 
+constexpr scmp_datum_t changing = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+constexpr scmp_datum_t kind_of_control = _IOC_TYPEMASK << _IOC_TYPESHIFT;
+constexpr scmp_datum_t graphics = 'd' << _IOC_TYPESHIFT;  // the control calls of DRM
+
 /// A condition on one argument of a system call.
 scmp_arg_cmp argument(unsigned index, scmp_compare compare, scmp_datum_t left, scmp_datum_t right = 0)
 {
@@ -105,7 +110,6 @@ private:
 void allow_some_forms(Filter& filter)
 {
     // Opening is left to Landlock until `seal`; reading only, of what is there.
-    constexpr auto changing = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
     filter.allow(SCMP_SYS(openat), argument(2, SCMP_CMP_MASKED_EQ, changing, O_RDONLY));
     // Threads, but no processes.
     filter.allow(SCMP_SYS(clone), argument(0, SCMP_CMP_MASKED_EQ, thread_flags | namespace_flags, thread_flags));
@@ -126,9 +130,22 @@ void allow_some_forms(Filter& filter)
     filter.allow(SCMP_SYS(tgkill), argument(0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));
 }
 
+/// What the driver of a GPU needs beside.
+void allow_doors(Filter& filter, Doors const& doors)
+{
+    if (has(doors, Door::render_nodes)) {
+        // To read and to write, which Landlock and the root allow for the nodes alone; their control calls, by their kind.
+        filter.allow(SCMP_SYS(openat), argument(2, SCMP_CMP_MASKED_EQ, changing, O_RDWR));
+        filter.allow(SCMP_SYS(ioctl), argument(1, SCMP_CMP_MASKED_EQ, kind_of_control, graphics));
+    }
+    if (has(doors, Door::new_code)) {
+        filter.allow(SCMP_SYS(mprotect), argument(2, SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, PROT_EXEC));
+    }
+}
+
 }  // namespace
 
-Result<void> raise_seccomp(Surroundings const&)
+Result<void> raise_seccomp(Surroundings const&, Doors const& doors)
 {
     auto filter = Filter(SCMP_ACT_ERRNO(EPERM));
     for (auto const call : allowed_calls) {
@@ -138,6 +155,7 @@ Result<void> raise_seccomp(Surroundings const&)
         filter.add(SCMP_ACT_ERRNO(ENOSYS), call);
     }
     allow_some_forms(filter);
+    allow_doors(filter, doors);
     return filter.load();
 }
 

@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -17,6 +19,7 @@ constexpr std::uint64_t filesystem_v1 = (1ULL << 13) - 1;
 constexpr std::uint64_t refer = 1ULL << 13;
 constexpr std::uint64_t truncate = 1ULL << 14;
 constexpr std::uint64_t device_ioctl = 1ULL << 15;
+constexpr std::uint64_t write_file = 1ULL << 1;
 constexpr std::uint64_t read_file = 1ULL << 2;
 constexpr std::uint64_t tcp = 3;     // bind, connect
 constexpr std::uint64_t scopes = 3;  // abstract sockets, signals
@@ -43,6 +46,21 @@ RulesetAttributes all_rights(long version)
     return attributes;
 }
 
+bool allow(Descriptor const& ruleset, int file, std::uint64_t rights)
+{
+    auto const rule = PathRule{.allowed = rights, .parent = file};
+    return ::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+bool allow_render_nodes(Descriptor const& ruleset, long version)
+{
+    auto const rights = read_file | write_file | (version >= 5 ? device_ioctl : 0);
+    return std::ranges::all_of(render_nodes(), [&](std::string const& path) {
+        auto const node = Descriptor(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+        return node.get() >= 0 && allow(ruleset, node.get(), rights);
+    });
+}
+
 }  // namespace
 
 long landlock_version()
@@ -50,7 +68,7 @@ long landlock_version()
     return std::max(0L, ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION));
 }
 
-Result<void> raise_landlock(Surroundings const& surroundings)
+Result<void> raise_landlock(Surroundings const& surroundings, Doors const& doors)
 {
     auto const version = landlock_version();
     if (version == 0) {
@@ -61,8 +79,10 @@ Result<void> raise_landlock(Surroundings const& surroundings)
     auto const ruleset = Descriptor(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
     auto good = ruleset.get() >= 0;
     for (auto const file : surroundings.files()) {
-        auto const rule = PathRule{.allowed = read_file, .parent = file};
-        good = good && ::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+        good = good && allow(ruleset, file, read_file);
+    }
+    if (has(doors, Door::render_nodes)) {
+        good = good && allow_render_nodes(ruleset, version);
     }
     good = good && ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
     return good ? Result<void>{} : fail(ErrorKind::not_allowed, "{}", std::strerror(errno));

@@ -58,6 +58,38 @@ inline constexpr auto layer_names = std::array<LayerName, 17>{{
     {Layer::seccomp, "seccomp"},
 }};
 
+/// What the driver of a GPU needs and a processor does not. An engine opens those that its device needs and no others; the
+/// report names them.
+enum class Door {
+    render_nodes,  ///< /dev/dri/renderD* lie in the root and can be opened, with the control calls (ioctl) of their kind
+    new_code,  ///< memory can become code, which cannot be written any more
+};
+
+struct DoorName {
+    Door door;
+    std::string_view name;
+};
+
+inline constexpr auto door_names = std::array<DoorName, 2>{{
+    {Door::render_nodes, "render-nodes"},
+    {Door::new_code, "new-code"},
+}};
+
+constexpr std::string_view to_string(Door door)
+{
+    return door_names[static_cast<std::size_t>(door)].name;
+}
+
+constexpr std::optional<Door> door_from(std::string_view name)
+{
+    for (auto const& known : door_names) {
+        if (known.name == name) {
+            return known.door;
+        }
+    }
+    return std::nullopt;
+}
+
 struct NamespaceName {
     Layer layer;
     std::string_view name;  ///< in /proc/PID/ns

@@ -218,7 +218,13 @@ bool is_its_own_parent_folder()
            root.st_ino == above.st_ino;
 }
 
-Attempts root_attempts(Surroundings const& surroundings)
+/// With render nodes in it, the root has the folders above them, which only Landlock closes.
+bool leads_to_nodes(std::string_view path, Doors const& doors)
+{
+    return has(doors, Door::render_nodes) && std::string_view(render_folder).starts_with(path);
+}
+
+Attempts root_attempts(Surroundings const& surroundings, Doors const& doors)
 {
     auto attempts = Attempts{};
     auto paths = surroundings.forbidden_paths;
@@ -254,8 +260,13 @@ Attempts root_attempts(Surroundings const& surroundings)
                              "../../../../etc/passwd"}) {
         paths.emplace_back(path);
     }
+    if (has(doors, Door::render_nodes)) {
+        paths.emplace_back("/dev/dri/card0");
+    }
     for (auto const& path : paths) {
-        attempts.push_back({"read " + path, [path] { return reads(path.c_str()); }});
+        if (!leads_to_nodes(path, doors)) {
+            attempts.push_back({"read " + path, [path] { return reads(path.c_str()); }});
+        }
     }
     for (auto const* path : {"/plexus-probe", "/proc/plexus-probe", "/proc/self/fd/plexus-probe", "/tmp/plexus-probe",
                              "/dev/shm/plexus-probe", "/var/tmp/plexus-probe", "plexus-probe"}) {
@@ -329,13 +340,17 @@ bool connects_tcp()
     return ::connect(socket.get(), reinterpret_cast<sockaddr const*>(&address), sizeof address) == 0 || errno != EACCES;
 }
 
-Attempts landlock_attempts()
+Attempts landlock_attempts(Doors const& doors)
 {
     auto attempts = Attempts{
         {"look into the root folder", [] { return reads("/"); }},
         {"look into /proc", [] { return reads("/proc"); }},
         {"look where the model lies", [] { return reads("/proc/self/fd"); }},
     };
+    if (has(doors, Door::render_nodes)) {
+        attempts.push_back({"look into /dev", [] { return reads("/dev"); }});
+        attempts.push_back({"look into /dev/dri", [] { return reads(render_folder); }});
+    }
     if (landlock_version() >= 4) {
         attempts.push_back({"bind a TCP port", binds_tcp});
         attempts.push_back({"connect over TCP", connects_tcp});
@@ -444,15 +459,18 @@ Attempts process_call_attempts()
     };
 }
 
-Attempts memory_call_attempts()
+Attempts memory_call_attempts(Doors const& doors)
 {
+    auto const makes_code = has(doors, Door::new_code);
     return {
         unseen("map new code",
                [] {
                    auto* const code = ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                    return code == MAP_FAILED ? -1L : 0L;
                }),
-        unseen("make memory code", [] { return long{::mprotect(nullptr, 0, PROT_READ | PROT_EXEC)}; }),
+        makes_code ? unseen("make memory code that can be written",
+                            [] { return long{::mprotect(nullptr, 0, PROT_READ | PROT_WRITE | PROT_EXEC)}; })
+                   : unseen("make memory code", [] { return long{::mprotect(nullptr, 0, PROT_READ | PROT_EXEC)}; }),
         unseen("make a memory file", [] { return ::syscall(SYS_memfd_create, "p", 0); }),
         unseen("make secret memory", [] { return ::syscall(SYS_memfd_secret, 0); }),
         unseen("share memory", [] { return ::syscall(SYS_shmget, 0, 4096, 0); }),
@@ -523,11 +541,11 @@ Attempts system_call_attempts()
     };
 }
 
-Attempts seccomp_attempts()
+Attempts seccomp_attempts(Doors const& doors)
 {
     auto attempts = Attempts{};
-    for (auto const& more : {process_call_attempts(), memory_call_attempts(), file_call_attempts(), socket_attempts(),
-                             system_call_attempts()}) {
+    for (auto const& more : {process_call_attempts(), memory_call_attempts(doors), file_call_attempts(),
+                             socket_attempts(), system_call_attempts()}) {
         attempts.insert(attempts.end(), more.begin(), more.end());
     }
     return attempts;
@@ -547,7 +565,7 @@ std::uint64_t namespace_inode(std::string_view name)
     return ::stat(fmt::format("/proc/self/ns/{}", name).c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
-std::vector<Attempt> attempts_at(Layer layer, Surroundings const& surroundings)
+std::vector<Attempt> attempts_at(Layer layer, Surroundings const& surroundings, Doors const& doors)
 {
     switch (layer) {
     case Layer::descriptors: return descriptor_attempts(surroundings);
@@ -556,11 +574,11 @@ std::vector<Attempt> attempts_at(Layer layer, Surroundings const& surroundings)
         return {{"gain privileges", [] { return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1; }}};
     case Layer::parent_death: return {{"outlive the daemon", outlives_the_daemon}};
     case Layer::limits: return limit_attempts(surroundings);
-    case Layer::root: return root_attempts(surroundings);
+    case Layer::root: return root_attempts(surroundings, doors);
     case Layer::capabilities: return capability_attempts();
     case Layer::undumpable: return {{"be dumped", [] { return ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0; }}};
-    case Layer::landlock: return landlock_attempts();
-    case Layer::seccomp: return seccomp_attempts();
+    case Layer::landlock: return landlock_attempts(doors);
+    case Layer::seccomp: return seccomp_attempts(doors);
     default: break;
     }
     for (auto const& known : namespace_names) {

@@ -18,6 +18,14 @@ inline Report report_without(std::vector<Layer> missing)
     return report;
 }
 
+/// What an engine proves that uses a GPU.
+inline Report report_with(std::vector<Door> doors)
+{
+    auto report = report_without({});
+    report.doors = std::move(doors);
+    return report;
+}
+
 /// What a scripted engine says before it is ready.
 inline std::string proven_walls()
 {

@@ -18,6 +18,7 @@ constexpr auto user_inside = 1000;  // any but 0, which would get capabilities b
 constexpr auto longest_path = 4096;
 constexpr auto folder_mode = 0700;
 constexpr std::uint64_t harmless = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+constexpr std::uint64_t harmless_device = harmless & ~std::uint64_t{MOUNT_ATTR_NODEV};
 
 std::unexpected<Error> system_refused(std::string_view what)
 {
@@ -39,6 +40,12 @@ Result<void> map_user(uid_t user, gid_t group)
         return system_refused("map the user");
     }
     return {};
+}
+
+bool set_attributes(int mount, std::uint64_t wanted)
+{
+    auto attributes = mount_attr{.attr_set = wanted, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
+    return ::mount_setattr(mount, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0;
 }
 
 std::string path_of(int descriptor)
@@ -63,18 +70,37 @@ Result<Descriptor> mount_of_file(int descriptor)
         open.st_ino != found.st_ino) {
         return fail(ErrorKind::not_allowed, "mount the model: its file is no longer where it was");
     }
-    auto attributes = mount_attr{.attr_set = harmless, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
-    if (::mount_setattr(file.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    if (!set_attributes(file.get(), harmless)) {
         return system_refused("mount the model read-only");
     }
     return file;
+}
+
+struct Node {
+    std::string path;
+    Descriptor mount;
+};
+
+/// Mounts of the render nodes, at no place yet.
+Result<std::vector<Node>> mounts_of_nodes()
+{
+    auto nodes = std::vector<Node>{};
+    for (auto& path : render_nodes()) {
+        auto mount = Descriptor(
+            ::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
+        if (mount.get() < 0 || !set_attributes(mount.get(), harmless_device)) {
+            return system_refused("mount a render node");
+        }
+        nodes.push_back({std::move(path), std::move(mount)});
+    }
+    return nodes;
 }
 
 Result<Descriptor> empty_file_system()
 {
     auto const system = Descriptor(::fsopen("tmpfs", FSOPEN_CLOEXEC));
     if (system.get() < 0 || ::fsconfig(system.get(), FSCONFIG_SET_STRING, "size", "64k", 0) != 0 ||
-        ::fsconfig(system.get(), FSCONFIG_SET_STRING, "nr_inodes", "16", 0) != 0 ||
+        ::fsconfig(system.get(), FSCONFIG_SET_STRING, "nr_inodes", "32", 0) != 0 ||
         ::fsconfig(system.get(), FSCONFIG_SET_STRING, "mode", "0700", 0) != 0 ||
         ::fsconfig(system.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
         return system_refused("make an empty file system");
@@ -86,9 +112,9 @@ Result<Descriptor> empty_file_system()
     return mount;
 }
 
-Result<void> make_folders(int root)
+Result<void> make_folders(int root, std::initializer_list<char const*> folders)
 {
-    for (auto const* folder : {"proc", "proc/self", "proc/self/fd"}) {
+    for (auto const* folder : folders) {
         if (::mkdirat(root, folder, folder_mode) != 0) {
             return system_refused("make a folder");
         }
@@ -96,15 +122,32 @@ Result<void> make_folders(int root)
     return {};
 }
 
+/// Puts the mount of a file to the place that `name` says, below the root.
+Result<void> place(int root, int mount, std::string const& name)
+{
+    auto const file = Descriptor(::openat(root, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, folder_mode));
+    if (file.get() < 0 || ::move_mount(mount, "", root, name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+        return system_refused("place " + name);
+    }
+    return {};
+}
+
 /// Makes /proc/self/fd/N, a plain file by that name, where a loader that was given the descriptor looks for it.
 Result<void> place_model(int root, int model, int descriptor)
 {
-    auto const name = fmt::format("proc/self/fd/{}", descriptor);
-    auto const place = Descriptor(::openat(root, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, folder_mode));
-    if (place.get() < 0 || ::move_mount(model, "", root, name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-        return system_refused("place the model");
+    return place(root, model, fmt::format("proc/self/fd/{}", descriptor));
+}
+
+/// Each where it was.
+Result<void> place_nodes(int root, std::vector<Node> const& nodes)
+{
+    auto placed = make_folders(root, {"dev", "dev/dri"});
+    for (auto const& node : nodes) {
+        if (placed) {
+            placed = place(root, node.mount.get(), node.path.substr(1));
+        }
     }
-    return {};
+    return placed;
 }
 
 /// Makes `root` the root folder and lets go of all that was there before.
@@ -114,8 +157,7 @@ Result<void> enter(int root)
         ::chdir("/") != 0) {
         return system_refused("change the root");
     }
-    auto attributes = mount_attr{.attr_set = harmless, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
-    if (::mount_setattr(root, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    if (!set_attributes(root, harmless)) {
         return system_refused("make the root read-only");
     }
     return {};
@@ -123,7 +165,7 @@ Result<void> enter(int root)
 
 }  // namespace
 
-Result<void> empty_root(Surroundings const& surroundings)
+Result<void> empty_root(Surroundings const& surroundings, Doors const& doors)
 {
     auto const outer = surroundings.outer_namespaces.find("mnt");
     auto const own = namespace_inode("mnt");
@@ -149,6 +191,10 @@ Result<void> empty_root(Surroundings const& surroundings)
         }
         files.push_back(std::move(*file));
     }
+    auto nodes = has(doors, Door::render_nodes) ? mounts_of_nodes() : Result<std::vector<Node>>(std::vector<Node>{});
+    if (!nodes) {
+        return std::unexpected(nodes.error());
+    }
     auto root = empty_file_system();
     if (!root) {
         return std::unexpected(root.error());
@@ -156,14 +202,14 @@ Result<void> empty_root(Surroundings const& surroundings)
     if (::move_mount(root->get(), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) {
         return system_refused("place the root");
     }
-    auto placed = files.empty() ? Result<void>{} : make_folders(root->get());
+    auto placed = files.empty() ? Result<void>{} : make_folders(root->get(), {"proc", "proc/self", "proc/self/fd"});
     for (std::size_t index = 0; placed && index < files.size(); ++index) {
         placed = place_model(root->get(), files[index].get(), descriptors[index]);
     }
-    if (!placed) {
-        return placed;
+    if (placed && !nodes->empty()) {
+        placed = place_nodes(root->get(), *nodes);
     }
-    return enter(root->get());
+    return placed ? enter(root->get()) : placed;
 }
 
 }  // namespace plexus::sandbox
