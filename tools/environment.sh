@@ -8,3 +8,5 @@ export CCACHE_BASEDIR=$PLEXUS_ROOT CCACHE_NOHASHDIR=1
 # Names of the precompiled header (all that follows -Xclang); it is known by the sum that tools/build writes beside it.
 export CCACHE_IGNOREOPTIONS="-Xclang $PLEXUS_ROOT/build/*" CCACHE_PCH_EXTSUM=1
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+# What models may be computed on beside the processor: none, auto, vulkan, cuda, rocm, metal (tools/build-llama).
+export PLEXUS_GPU=${PLEXUS_GPU:-none}

@@ -25,27 +25,64 @@ constexpr auto matched_tokens = 3;  // of the text before, for a guess that it g
 constexpr auto guessed_tokens = 8;
 constexpr auto kept_states = 1;  // a slot; models/memory_estimate.h counts with the same
 
+bool is_of_gpu(ggml_backend_dev_t device)
+{
+    auto const type = device == nullptr ? GGML_BACKEND_DEVICE_TYPE_CPU : ggml_backend_dev_type(device);
+    return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+}
+
+/// The only one that llama.cpp sees (gpu.h); null without one.
+ggml_backend_dev_t first_gpu()
+{
+    for (auto index = std::size_t{0}; index < ggml_backend_dev_count(); ++index) {
+        if (auto* const device = ggml_backend_dev_get(index); is_of_gpu(device)) {
+            return device;
+        }
+    }
+    return nullptr;
+}
+
 /// What llama.cpp has set aside, by its own account.
 struct Allocated {
     std::size_t weights = 0;
     std::size_t cache = 0;
     std::size_t compute = 0;
-    std::size_t unread_file = 0;  // mapped pages behind weights that were repacked
+    std::size_t on_gpu = 0;       // of all these
+    std::size_t unread_file = 0;  // mapped pages behind weights that were repacked, or are on the GPU
 };
 
 void add_allocated(Allocated& whole, llama_context const* context)
 {
     auto const weights = llama_model_size(llama_get_model(context));
     auto sum = Allocated{};
+    auto weights_on_gpu = std::size_t{0};
     for (auto const& [type, memory] : llama_get_memory_breakdown(context)) {
         sum.weights += memory.model;
         sum.cache += memory.context;
         sum.compute += memory.compute;
+        if (is_of_gpu(ggml_backend_buft_get_device(type)) && !ggml_backend_buft_is_host(type)) {
+            weights_on_gpu += memory.model;
+            sum.on_gpu += memory.total();
+        }
     }
-    whole.unread_file += sum.weights - std::min(sum.weights, weights);
+    auto const weights_here = sum.weights - weights_on_gpu;
+    whole.unread_file += weights_here - std::min(weights_here, weights) + weights_on_gpu;
     whole.weights += std::min(sum.weights, weights);
     whole.cache += sum.cache;
     whole.compute += sum.compute;
+    whole.on_gpu += sum.on_gpu;
+}
+
+/// All that is said of the GPU is zero or empty without one.
+void add_gpu(json& ready, llama_model const* model, common_params const& params, Allocated const& memory)
+{
+    auto* const gpu = first_gpu();
+    auto const uses = gpu != nullptr && params.n_gpu_layers > 0;
+    auto const layers = std::min(params.n_gpu_layers, llama_model_n_layer(model) + 1);
+    ready["backend"] = uses ? ggml_backend_reg_name(ggml_backend_dev_backend_reg(gpu)) : "CPU";
+    ready["gpu"] = uses ? ggml_backend_dev_description(gpu) : "";
+    ready["gpu_layers"] = uses ? layers : 0;
+    ready["gpu_bytes"] = memory.on_gpu;
 }
 
 json to_ready(server_context_meta const& meta, common_params const& params, Allocated const& memory)
@@ -95,7 +132,7 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         params.n_ctx = wanted.value("context", default_context) * params.n_parallel;
         params.cpuparams.n_threads = wanted.value("threads", -1);
         params.cpuparams_batch.n_threads = wanted.value("threads", -1);
-        params.n_gpu_layers = wanted.value("gpu_layers", -1);
+        params.n_gpu_layers = wanted.value("gpu_layers", 0);
         params.embedding = wanted.value("embedding", false);
         if (wanted.value("speculate", false)) {
             params.speculative.types.push_back(COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE);
@@ -124,6 +161,8 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     common_init();
     common_log_set_verbosity_thold(-1);
     llama_backend_init();
+    params.devices = {params.n_gpu_layers > 0 ? first_gpu() : nullptr, nullptr};
+    params.speculative.draft.devices = params.devices;
     if (!draft.empty()) {
         if (auto same = check_same_vocabulary(path, draft); !same) {
             return std::unexpected(same.error());
@@ -162,12 +201,15 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         {"/v1/audio/transcriptions", routes.post_transcriptions_oai},
         {"/count", [rules = state_->rules.get()](server_http_req const& request) { return rules->count(request); }},
     };
+    auto const* const context = state_->context.get_llama_context();
     auto memory = Allocated{};
-    add_allocated(memory, state_->context.get_llama_context());
+    add_allocated(memory, context);
     if (!draft.empty()) {
         add_allocated(memory, params.speculative.draft.ctx_dft);
     }
-    return to_ready(meta, params, memory).dump();
+    auto ready = to_ready(meta, params, memory);
+    add_gpu(ready, llama_get_model(context), params, memory);
+    return ready.dump();
 }
 
 std::uint64_t LlamaAdapter::resident_bytes()

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/env.h"
+#include "gpu.h"
 #include "llama_adapter.h"
 #include "sandbox/confine.h"
 #include "stream/engine_protocol.h"
@@ -150,6 +151,9 @@ struct Arguments {
     sandbox::Surroundings surroundings;
     bool only_probes = false;
     bool has_draft = false;
+    bool only_looks = false;  ///< for devices
+    std::string gpu;          ///< empty: none
+    std::vector<sandbox::Door> doors{};  ///< for tests: open without a driver
 };
 
 std::uint64_t number_of(std::string const& text)
@@ -187,8 +191,13 @@ bool set_argument(Arguments& arguments, std::string_view name, std::string const
         surroundings.forbidden_paths.push_back(value);
     } else if (name == "--probe") {
         arguments.only_probes = value == "only";
+        arguments.only_looks = value == "devices";
+    } else if (name == "--gpu") {
+        arguments.gpu = value;
     } else if (name == "--without-layer") {
         surroundings.left_out = sandbox::layer_from(value);
+    } else if (auto const door = sandbox::door_from(value); name == "--door" && door) {
+        arguments.doors.push_back(*door);
     } else {
         return false;
     }
@@ -209,11 +218,23 @@ std::optional<Arguments> parse(int count, char** values)
             return std::nullopt;
         }
     }
-    if (!arguments.only_probes) {
+    if (!arguments.only_probes && !arguments.only_looks) {
         arguments.surroundings.model_descriptor = Processes::file_descriptor;
         arguments.surroundings.draft_descriptor = arguments.has_draft ? Processes::second_file_descriptor : -1;
     }
     return count > 1 && count % 2 == 1 ? std::optional(arguments) : std::nullopt;
+}
+
+/// Loads the driver of the GPU of that name. One that computes on the processor needs no node, but makes code; a real one
+/// computes itself, and is spoken to by its node.
+Result<std::vector<sandbox::Door>> load_driver(std::string const& name)
+{
+    auto const device = engine::use_device(name);
+    if (!device) {
+        return std::unexpected(device.error());
+    }
+    auto const is_software = device->kind == stream::DeviceKind::software;
+    return std::vector{is_software ? sandbox::Door::new_code : sandbox::Door::render_nodes};
 }
 
 [[noreturn]] void refuse(Channel& channel, std::string const& reason)
@@ -244,12 +265,24 @@ void serve_frames(Channel& channel, Requests& requests)
 int main(int count, char** values)
 {
     std::signal(SIGPIPE, SIG_IGN);
-    auto const arguments = parse(count, values);
+    auto arguments = parse(count, values);
     if (!arguments) {
         fmt::print(stderr, "plexus-engine is started by plexusd only\n");
         return 2;
     }
     auto channel = Channel{};
+    if (arguments->only_looks) {
+        channel.send(EngineFrameType::devices, 0, stream::to_text(engine::find_devices()));
+        ::_exit(0);
+    }
+    if (!arguments->gpu.empty()) {
+        arguments->surroundings.load_driver = [&] { return load_driver(arguments->gpu); };
+    } else {
+        engine::use_processor();
+        if (!arguments->doors.empty()) {
+            arguments->surroundings.load_driver = [&] { return Result<std::vector<sandbox::Door>>(arguments->doors); };
+        }
+    }
     auto const walls = sandbox::raise_walls(arguments->surroundings);
     if (!walls) {
         refuse(channel, walls.error().text);

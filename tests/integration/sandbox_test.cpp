@@ -46,6 +46,9 @@ public:
     /// Called with the path of the model once it is open.
     void after_opening(std::function<void(std::string const&)> action) { after_opening_ = std::move(action); }
     void forbid(std::vector<std::string> paths) { forbidden_ = std::move(paths); }
+    /// For all that are started: the door of a GPU, without one, or the GPU of that name.
+    void open(Door door) { added_ = {"--door", std::string(to_string(door))}; }
+    void use_gpu(std::string const& name) { added_ = {"--gpu", name}; }
 
     /// Raises and probes the walls without a model, or with one, and a draft model beside it.
     Said start(bool with_model = false, bool with_draft = false)
@@ -67,6 +70,7 @@ public:
         } else {
             options.arguments = {"--probe", "only"};
         }
+        options.arguments.insert(options.arguments.end(), added_.begin(), added_.end());
         if (left_out_) {
             options.arguments.insert(options.arguments.end(), {"--without-layer", std::string(to_string(*left_out_))});
         }
@@ -100,7 +104,7 @@ private:
             if (auto const frame = decoder.next().value()) {
                 auto const text = std::string(as_text(frame->payload));
                 if (frame->type == EngineFrameType::walls) {
-                    said.report = parse_report(text).value();
+                    said.report = parse_report(text, !added_.empty()).value();
                 } else {
                     said.refusal = text;
                 }
@@ -114,6 +118,7 @@ private:
     Launcher launcher_{env_.context()};
     std::optional<Layer> left_out_;
     std::vector<std::string> forbidden_;
+    std::vector<std::string> added_;
     std::function<void(std::string const&)> after_opening_;
 };
 
@@ -171,6 +176,43 @@ bool is_root()
     return ::geteuid() == 0;
 }
 
+/// Where with_render_node.sh has put one, with no driver behind it.
+bool has_render_node()
+{
+    return std::filesystem::exists("/dev/dri/renderD128");
+}
+
+void check_grade_b(Said const& said, Door door)
+{
+    CAPTURE(said.refusal);
+    REQUIRE(said.report);
+    CHECK(said.report->grade() == Grade::doors);
+    CHECK(said.report->doors == std::vector{door});
+    CHECK(said.report->probes >= 100);
+    for (auto const layer : said.report->missing) {
+        CHECK(layer == Layer::group);
+    }
+}
+
+/// Each wall but those that only some users or systems have.
+void check_that_each_wall_is_missed(std::function<void(Engines&)> const& prepare)
+{
+    for (auto const& known : layer_names) {
+        CAPTURE(known.name);
+        auto const stray = StrayDescriptor{};
+        if (known.layer == Layer::group || (known.layer == Layer::user_namespace && !is_root())) {
+            continue;
+        }
+        auto engines = Engines(known.layer);
+        prepare(engines);
+
+        auto const said = engines.start(true);
+
+        CHECK_FALSE(said.report);
+        CHECK(said.refusal.contains(fmt::format("the wall \"{}\" is open", known.name)));
+    }
+}
+
 }  // namespace
 
 TEST_CASE("sandbox: on this system every wall is raised, proven by at least 100 attempts, and of grade A")
@@ -221,6 +263,53 @@ TEST_CASE("sandbox: with any one wall left out the engine refuses to start and s
         CHECK_FALSE(said.report);
         CHECK(said.refusal.contains(fmt::format("the wall \"{}\" is open", known.name)));
     }
+}
+
+TEST_CASE("sandbox: a device that makes code gets grade B: code, but none that can be written, and no control calls")
+{
+    auto plain = Engines{};
+    auto engines = Engines{};
+    engines.open(Door::new_code);
+
+    auto const said = engines.start(true);
+
+    check_grade_b(said, Door::new_code);
+    CHECK(said.report->digest != plain.start(true).report->digest);
+    auto open = Engines(Layer::seccomp);
+    open.open(Door::new_code);
+    auto const reason = open.start().refusal;
+    CHECK(reason.contains("make memory code that can be written"));
+    CHECK(reason.contains("control a device"));
+}
+
+TEST_CASE("sandbox: a GPU gets grade B: its render node lies in the root, and nothing else of /dev" *
+          doctest::skip(!has_render_node()))
+{
+    auto engines = Engines{};
+    engines.open(Door::render_nodes);
+
+    check_grade_b(engines.start(true), Door::render_nodes);
+    check_grade_b(engines.start(false), Door::render_nodes);
+    auto open = Engines(Layer::root);
+    open.open(Door::render_nodes);
+    CHECK(open.start().refusal.contains("read /dev/null"));
+    auto unlocked = Engines(Layer::landlock);
+    unlocked.open(Door::render_nodes);
+    CHECK(unlocked.start().refusal.contains("look into /dev/dri"));
+}
+
+TEST_CASE("sandbox: with a door open, each wall that is left out is missed as well")
+{
+    check_that_each_wall_is_missed(
+        [](Engines& engines) { engines.open(has_render_node() ? Door::render_nodes : Door::new_code); });
+}
+
+TEST_CASE("sandbox: an engine is not started for a GPU that is not there")
+{
+    auto engines = Engines{};
+    engines.use_gpu("no such card");
+
+    CHECK(engines.start().refusal.contains("no such card"));
 }
 
 TEST_CASE("sandbox: without a user namespace an ordinary user gets no other, and no engine" * doctest::skip(is_root()))
