@@ -14,6 +14,7 @@ using stream::EngineFrameType;
 namespace {
 
 constexpr std::size_t max_reason_bytes = 4096;
+constexpr std::size_t max_name_bytes = 128;
 
 /// What an engine says, as people may see it.
 std::string reason_of(ByteView payload)
@@ -33,6 +34,12 @@ Number number_in(boost::json::object const& object, std::string_view name)
 {
     auto const* value = object.if_contains(name);
     return value != nullptr && value->is_int64() ? checked_cast<Number>(value->get_int64()).value_or(0) : 0;
+}
+
+std::string text_in(boost::json::object const& object, std::string_view name)
+{
+    auto const* value = object.if_contains(name);
+    return value != nullptr && value->is_string() ? printable_utf8(value->get_string(), max_name_bytes) : std::string{};
 }
 
 }  // namespace
@@ -325,10 +332,11 @@ Task<> EngineProcess::watch_loop()
 
 void EngineProcess::take_walls(ByteView payload)
 {
-    if (auto report = sandbox::parse_report(as_text(payload))) {
+    if (auto report = sandbox::parse_report(as_text(payload), !start_.gpu.device.empty())) {
         walls_ = std::move(*report);
     } else {
         log::warning("engine did not prove its walls", {{"reason", report.error().text}});
+        loaded_ = fail(ErrorKind::unavailable, "the engine did not prove its walls: {}", report.error().text);
         finish();
     }
 }
@@ -347,6 +355,9 @@ void EngineProcess::take_ready(ByteView payload)
     memory_.weights = number_in<std::uint64_t>(ready, "loaded_weights_bytes");
     memory_.cache = number_in<std::uint64_t>(ready, "cache_bytes");
     memory_.compute = number_in<std::uint64_t>(ready, "compute_bytes");
+    memory_.on_gpu = number_in<std::uint64_t>(ready, "gpu_bytes");
+    backend_ = text_in(ready, "backend");
+    gpu_ = {.device = text_in(ready, "gpu"), .layers = number_in<std::uint32_t>(ready, "gpu_layers")};
     take_pong(payload);
     loaded_ = Result<void>{};
     state_changed_.notify();

@@ -22,6 +22,7 @@ struct EngineStart {
     bool is_reduced = false;
     std::uint64_t predicted_bytes = 0;
     std::optional<ModelDigest> draft{};
+    GpuUse gpu{};  ///< asked for
 };
 
 /// One running plexus-engine: its requests, its health, its end. Shared with the answers it gives.
@@ -53,6 +54,9 @@ public:
     int id() const { return process_->id(); }
     EngineStart const& start() const { return start_; }
     EngineMemory const& memory() const { return memory_; }
+    std::string const& backend() const { return backend_; }
+    /// What it uses, by its own word; there once it is loaded.
+    GpuUse const& gpu() const { return gpu_; }
     Time last_used() const { return last_used_; }
     /// Of all answers that have ended, as in Timings.
     std::uint64_t drafted_tokens() const { return drafted_tokens_; }
@@ -89,6 +93,8 @@ private:
     EngineMemory memory_;
     std::uint64_t drafted_tokens_ = 0;
     std::uint64_t accepted_tokens_ = 0;
+    std::string backend_;
+    GpuUse gpu_;
     std::uint64_t unread_file_bytes_ = 0;  // mapped, but repacked elsewhere
     std::optional<Result<void>> loaded_;
     Time last_heard_{};

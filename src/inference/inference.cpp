@@ -22,6 +22,7 @@ struct Entry {
     Duration pause{};      // before the next start, after failures
     Time not_before{};
     std::optional<Error> last_error;
+    bool used_gpu = false;         // the last process that was started
     bool pinned = false;
     std::size_t wanting = 0;       // who waits for the engine
     std::optional<Duration> keep;  // after its last use, instead of the limit of all
@@ -58,11 +59,12 @@ private:
     std::vector<MemoryClaim> claims() const;
     Error too_little(std::uint64_t need, std::uint64_t obtainable) const;
     Task<> start_engine(ModelDigest model, std::shared_ptr<Entry> entry);
+    Task<Result<std::shared_ptr<EngineProcess>>> launch_somewhere(ModelDigest model, std::shared_ptr<Entry> entry);
     Task<Result<std::shared_ptr<EngineProcess>>> launch(ModelDigest model, std::shared_ptr<Entry> entry);
     Task<> serve(ModelDigest model, std::shared_ptr<Entry> entry, std::shared_ptr<EngineProcess> engine);
     void engine_changed(ModelDigest const& model);
     void arm_idle_timer(ModelDigest const& model, Entry& entry);
-    std::string parameters(ModelDigest const& model, EngineShape shape) const;
+    std::string parameters(ModelDigest const& model, EngineShape shape, std::uint32_t gpu_layers) const;
     std::uint64_t memory_limit(std::uint64_t predicted) const;
 
     Env& env_;
@@ -78,11 +80,12 @@ private:
     TaskScope tasks_;
 };
 
-std::string Pool::parameters(ModelDigest const& model, EngineShape shape) const
+std::string Pool::parameters(ModelDigest const& model, EngineShape shape, std::uint32_t gpu_layers) const
 {
     auto const gives_vectors = source_.traits(model).gives_vectors;
-    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{}}})", shape.context,
-                       shape.slots, options_.threads, gives_vectors, options_.speculates && !gives_vectors);
+    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{},"gpu_layers":{}}})",
+                       shape.context, shape.slots, options_.threads, gives_vectors,
+                       options_.speculates && !gives_vectors, gpu_layers);
 }
 
 /// Twice what the model should need and some room: a prediction that is off does not end the engine, a template or a
@@ -171,7 +174,7 @@ Task<> Pool::start_engine(ModelDigest model, std::shared_ptr<Entry> entry)
         }
     };
     auto const started = Started{*entry};
-    auto engine = co_await launch(model, entry);
+    auto engine = co_await launch_somewhere(model, entry);
     if (engine) {
         entry->engine = std::move(*engine);
         entry->last_error.reset();
@@ -192,8 +195,22 @@ Task<> Pool::start_engine(ModelDigest model, std::shared_ptr<Entry> entry)
     entry->not_before = env_.now() + entry->pause;
 }
 
+/// On the GPU, or if that fails on the processor.
+Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch_somewhere(ModelDigest model, std::shared_ptr<Entry> entry)
+{
+    auto engine = co_await launch(model, entry);
+    if (engine || !entry->used_gpu || !source_.doubt_gpu()) {
+        co_return engine;
+    }
+    auto const reason = engine.error();
+    engine = co_await launch(model, entry);
+    source_.judge_gpu(engine ? std::optional(reason) : std::nullopt);
+    co_return engine;
+}
+
 Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std::shared_ptr<Entry> entry)
 {
+    entry->used_gpu = false;
     auto file = co_await source_.open(model);
     if (!file) {
         co_return std::unexpected(file.error());
@@ -215,6 +232,10 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
     auto options = ProcessOptions{};
     options.program = options_.program;
     options.arguments = options_.arguments;
+    entry->used_gpu = !start->gpu.device.empty();
+    if (entry->used_gpu) {
+        options.arguments.insert(options.arguments.end(), {"--gpu", start->gpu.device});
+    }
     options.file = std::move(*file);
     options.second_file = std::move(draft_file);
     options.forbidden_paths = options_.forbidden_paths;
@@ -228,11 +249,12 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
         co_return std::unexpected(process.error());
     }
     auto const shape = start->shape;
+    auto const gpu_layers = start->gpu.layers;
     auto engine = std::make_shared<EngineProcess>(env_, std::move(*process), std::move(*start),
                                                   [this, model] { engine_changed(model); });
     tasks_.spawn("engine", serve(model, entry, engine));
     auto const deadline = env_.deadline_in(options_.load_limit);
-    auto const loaded = co_await engine->load(parameters(model, shape), deadline);
+    auto const loaded = co_await engine->load(parameters(model, shape, gpu_layers), deadline);
     if (!loaded) {
         engine->end();
         co_return std::unexpected(loaded.error());
@@ -244,6 +266,7 @@ Task<Result<std::shared_ptr<EngineProcess>>> Pool::launch(ModelDigest model, std
     log::info("a model is in memory", {{"model", model.text()},
                                        {"context", engine->context()},
                                        {"slots", engine->slots()},
+                                       {"backend", engine->backend()},
                                        {"predicted", size_text(engine->start().predicted_bytes)},
                                        {"used", size_text(memory.resident)}});
     co_return engine;
@@ -289,7 +312,8 @@ Task<Result<EngineStart>> Pool::make_room(ModelDigest model)
     auto const memory = options_.memory_for_engines ? options_.memory_for_engines() : no_memory_limit;
     auto const wanted = engine_shape(set, source_.traits(model), memory, need_of);
     if (!options_.memory_for_engines || need_of(wanted) == 0) {
-        co_return EngineStart{.model = model, .shape = wanted, .predicted_bytes = need_of(wanted)};
+        co_return EngineStart{
+            .model = model, .shape = wanted, .predicted_bytes = need_of(wanted), .gpu = source_.gpu_use(model, wanted)};
     }
     struct Counted {
         std::size_t& count;
@@ -317,8 +341,11 @@ Task<Result<EngineStart>> Pool::make_room(ModelDigest model)
         auto const plan = plan_room(held, need, limit);
         if (plan.room == RoomPlan::Room::there) {
             promised_[model] = need;
-            co_return EngineStart{
-                .model = model, .shape = *shape, .is_reduced = *shape != wanted, .predicted_bytes = need};
+            co_return EngineStart{.model = model,
+                                  .shape = *shape,
+                                  .is_reduced = *shape != wanted,
+                                  .predicted_bytes = need,
+                                  .gpu = source_.gpu_use(model, *shape)};
         }
         for (auto const& idle : plan.to_end) {
             log::info("a model leaves memory for another one", {{"model", idle.text()}, {"for", model.text()}});
@@ -401,6 +428,8 @@ LoadedModel Pool::loaded_model(Entry const& entry) const
             .is_reduced = engine.start().is_reduced,
             .predicted_bytes = engine.start().predicted_bytes,
             .used = engine.memory(),
+            .backend = engine.backend(),
+            .gpu = engine.gpu(),
             .leaves = entry.leaves,
             .draft = engine.start().draft,
             .drafted_tokens = engine.drafted_tokens(),

@@ -47,11 +47,20 @@ struct EngineShape {
     bool operator==(EngineShape const&) const = default;
 };
 
+/// What of a model is computed beside the processor.
+struct GpuUse {
+    std::string device{};  ///< its name; empty: none
+    std::uint32_t layers = 0;
+
+    bool operator==(GpuUse const&) const = default;
+};
+
 /// What an engine holds, in bytes, as it says itself; zero where it does not.
 struct EngineMemory {
     std::uint64_t weights = 0;  ///< llama.cpp's own sums, here and below
     std::uint64_t cache = 0;
     std::uint64_t compute = 0;
+    std::uint64_t on_gpu = 0;  ///< of these three
     std::uint64_t resident = 0;  ///< the most that the process had, but pages of the file that nothing reads any more
 };
 
@@ -65,6 +74,8 @@ struct LoadedModel {
     bool is_reduced = false;  ///< less context or fewer slots than the settings lead to, since memory is short
     std::uint64_t predicted_bytes = 0;  ///< before it was loaded; 0: not known
     EngineMemory used{};
+    std::string backend{};  ///< of llama.cpp: "CPU", "Vulkan"
+    GpuUse gpu{};  ///< as the engine says
     std::optional<Time> leaves{};  ///< when it leaves memory if nobody uses it
     std::optional<ModelDigest> draft{};  ///< the model that guesses for it
     std::uint64_t drafted_tokens = 0;  ///< of all its answers, as in Timings
@@ -86,7 +97,19 @@ public:
     virtual ModelTraits traits(ModelDigest const&) const { return {}; }
     /// The model that guesses tokens for it, of the same vocabulary; the engine gets both.
     virtual std::optional<ModelDigest> draft_of(ModelDigest const&) const { return {}; }
-    /// Bytes that an engine of this shape needs, its draft model included; 0: not known, the model is loaded without a look at the memory.
+    /// Where an engine of this shape computes, now.
+    virtual GpuUse gpu_use(ModelDigest const& model, EngineShape shape) const
+    {
+        static_cast<void>(model);
+        static_cast<void>(shape);
+        return {};
+    }
+    /// An engine did not start on the GPU. Whether the model is to be tried without it, which gpu_use then leaves out.
+    virtual bool doubt_gpu() { return false; }
+    /// What came of that: why the GPU is not to be used, or nothing if it is not to blame.
+    virtual void judge_gpu(std::optional<Error> const& reason) { static_cast<void>(reason); }
+    /// Bytes of main memory that an engine of this shape needs, its draft model included; 0: not known, the model is loaded
+    /// without a look at the memory.
     virtual std::uint64_t memory_need(ModelDigest const& model, EngineShape shape) const
     {
         static_cast<void>(model);

@@ -30,8 +30,20 @@ struct FileModel final : ModelSource {
         return need_of_slot * shape.slots;
     }
 
+    GpuUse gpu_use(ModelDigest const&, EngineShape) const override { return doubts ? GpuUse{} : gpu; }
+    bool doubt_gpu() override { return doubts = may_doubt; }
+    void judge_gpu(std::optional<Error> const& reason) override
+    {
+        judged = reason ? reason->text : "not to blame";
+        doubts = reason.has_value();
+    }
+
     sim::SimEnv& env;
     bool is_empty = false;
+    GpuUse gpu{};
+    bool may_doubt = false;
+    bool doubts = false;
+    std::string judged;
     std::uint64_t need_of_slot = 0;
     std::optional<ModelDigest> draft{};
     std::vector<ModelDigest> opened{};
@@ -270,6 +282,111 @@ TEST_CASE("inference: an engine that is ready without having proven its walls ge
         };
         device.run(task());
     }
+}
+
+/// An engine with doors; says what it was asked for.
+sim::Program with_doors(std::vector<std::string>& arguments, std::string& parameters)
+{
+    return [&](Env& env, ByteStream& channel, ProcessOptions options) -> Task<int> {
+        arguments = options.arguments;
+        auto const walls = sandbox::to_text(sandbox::report_with({sandbox::Door::new_code}));
+        std::ignore = co_await send(channel, EngineFrameType::walls, 0, walls);
+        auto buffer = Bytes(4096);
+        auto const count = (co_await channel.read_some(buffer)).value_or(0);
+        parameters = as_text(ByteView(buffer).first(count));
+        std::ignore = co_await send(channel, EngineFrameType::ready, 0,
+                                    R"({"slots":1,"context":1,"backend":"Vulkan","gpu":"llvmpipe","gpu_layers":31,)"
+                                    R"("gpu_bytes":100,"loaded_weights_bytes":120})");
+        co_await sleep_for(env, 1h);
+        co_return 0;
+    };
+}
+
+TEST_CASE("inference: an engine that is asked to use a GPU may have doors, and says what it uses")
+{
+    auto arguments = std::vector<std::string>{};
+    auto parameters = std::string{};
+    auto device = Device(with_doors(arguments, parameters));
+    device.source.gpu = {.device = "llvmpipe", .layers = 31};
+    auto task = [&]() -> Task<> {
+        auto const loaded = co_await device.inference->load({});
+        REQUIRE(loaded);
+        CHECK(loaded->backend == "Vulkan");
+        CHECK(loaded->gpu == GpuUse{.device = "llvmpipe", .layers = 31});
+        CHECK(loaded->used.on_gpu == 100);
+    };
+    device.run(task());
+    CHECK(arguments == std::vector<std::string>{"--gpu", "llvmpipe"});
+    CHECK(parameters.contains(R"("gpu_layers":31)"));
+}
+
+TEST_CASE("inference: an engine that has doors and was asked for no GPU is refused")
+{
+    auto arguments = std::vector<std::string>{};
+    auto parameters = std::string{};
+    auto device = Device(with_doors(arguments, parameters));
+    auto task = [&]() -> Task<> {
+        auto const loaded = co_await device.inference->load({});
+        REQUIRE_FALSE(loaded);
+        CHECK(loaded.error().kind == ErrorKind::unavailable);
+        CHECK(loaded.error().text.contains("new-code"));
+        CHECK(device.inference->loaded().empty());
+    };
+    device.run(task());
+    CHECK(arguments.empty());
+}
+
+/// An engine that does not start on a GPU, and where `broken` says so not at all.
+sim::Program unable_to_use_gpus(bool broken)
+{
+    return [=](Env& env, ByteStream& channel, ProcessOptions options) -> Task<int> {
+        if (broken || !options.arguments.empty()) {
+            auto const* const reason = options.arguments.empty() ? "no model" : "no node";
+            std::ignore = co_await send(channel, EngineFrameType::refused, 0, reason);
+            co_await sleep_for(env, 1h);
+            co_return 3;
+        }
+        auto const serve = scripted(1);
+        co_return co_await serve(env, channel, std::move(options));
+    };
+}
+
+TEST_CASE("inference: a model that does not start on the GPU is started on the processor, and the GPU is told of")
+{
+    auto device = Device(unable_to_use_gpus(false));
+    device.source.gpu = {.device = "card", .layers = 31};
+    device.source.may_doubt = true;
+    auto task = [&]() -> Task<> { CHECK((co_await device.inference->load({})).has_value()); };
+    device.run(task());
+    CHECK(device.source.judged.contains("no node"));
+}
+
+TEST_CASE("inference: a model that starts nowhere does not speak against the GPU")
+{
+    auto device = Device(unable_to_use_gpus(true));
+    device.source.gpu = {.device = "card", .layers = 31};
+    device.source.may_doubt = true;
+    auto task = [&]() -> Task<> {
+        auto const loaded = co_await device.inference->load({});
+        REQUIRE_FALSE(loaded);
+        CHECK(loaded.error().text.contains("no model"));
+    };
+    device.run(task());
+    CHECK(device.source.judged == "not to blame");
+    CHECK_FALSE(device.source.doubts);
+}
+
+TEST_CASE("inference: a model stays on the GPU that its owner named, and does not start where that fails")
+{
+    auto device = Device(unable_to_use_gpus(false));
+    device.source.gpu = {.device = "card", .layers = 31};
+    auto task = [&]() -> Task<> {
+        auto const loaded = co_await device.inference->load({});
+        REQUIRE_FALSE(loaded);
+        CHECK(loaded.error().text.contains("no node"));
+    };
+    device.run(task());
+    CHECK(device.source.judged.empty());
 }
 
 TEST_CASE("inference: an engine that hangs in an answer is ended")
