@@ -51,6 +51,7 @@ public:
     }
 
     void start(host::Host& host) override;
+    void set_gpus(std::vector<Gpu> gpus) override;
     void set_models(std::vector<Model> models) override;
     void set_loaded(std::vector<LoadedModel> models) override;
     void set_load(std::uint32_t running, std::uint32_t queued) override;
@@ -116,6 +117,13 @@ Task<> CatalogImpl::stop()
 {
     actions_.clear();
     co_await tasks_.join();
+}
+
+void CatalogImpl::set_gpus(std::vector<Gpu> gpus)
+{
+    gpus.resize(std::min(gpus.size(), max_gpus));
+    own_.hardware.gpus = std::move(gpus);
+    refresh();
 }
 
 void CatalogImpl::set_models(std::vector<Model> models)

@@ -53,6 +53,8 @@ public:
     /// host's `stop()`.
     virtual void start(host::Host& host) = 0;
 
+    /// What this device can compute on beside its processor. None before.
+    virtual void set_gpus(std::vector<Gpu> gpus) = 0;
     /// What this device holds. `loaded` and `speed` of the models are ignored: they come from the calls below.
     virtual void set_models(std::vector<Model> models) = 0;
     virtual void set_loaded(std::vector<LoadedModel> models) = 0;

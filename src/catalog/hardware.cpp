@@ -113,7 +113,10 @@ Hardware probe_hardware(Disk& disk)
 {
     auto const processor = parse_cpuinfo(read_proc_file(disk, "/proc/cpuinfo"));
     auto const memory = probe_memory(disk);
-    return {processor.name, processor.cores, memory.total_bytes, memory.available_bytes};
+    return {.processor = processor.name,
+            .cores = processor.cores,
+            .memory_bytes = memory.total_bytes,
+            .free_memory_bytes = memory.available_bytes};
 }
 
 Memory probe_memory(Disk& disk)

@@ -20,7 +20,10 @@ namespace snapshot_field {
 enum : std::uint32_t { boot_epoch = 1, sequence, version, hardware, models, running, queued };
 }
 namespace hardware_field {
-enum : std::uint32_t { processor = 1, cores, memory_bytes, free_memory_bytes };
+enum : std::uint32_t { processor = 1, cores, memory_bytes, free_memory_bytes, gpus };
+}
+namespace gpu_field {
+enum : std::uint32_t { name = 1, memory_bytes };
 }
 namespace model_field {
 enum : std::uint32_t {
@@ -90,6 +93,23 @@ Result<void> take_inner(ProtobufField const& field, T& target, Result<void> (*me
     return for_each_field(*bytes, [&](ProtobufField const& part) { return merge(target, part); });
 }
 
+Result<void> merge_gpu(Gpu& gpu, ProtobufField const& field)
+{
+    switch (field.number) {
+    case gpu_field::name: return take_text(field, gpu.name);
+    case gpu_field::memory_bytes: return take_number(field, gpu.memory_bytes);
+    default: return {};
+    }
+}
+
+Result<void> take_gpu(ProtobufField const& field, std::vector<Gpu>& gpus)
+{
+    if (gpus.size() == max_gpus) {
+        return fail(ErrorKind::too_large, "a device lists more than {} GPUs", max_gpus);
+    }
+    return take_inner(field, gpus.emplace_back(), merge_gpu);
+}
+
 Result<void> merge_hardware(Hardware& hardware, ProtobufField const& field)
 {
     switch (field.number) {
@@ -97,6 +117,7 @@ Result<void> merge_hardware(Hardware& hardware, ProtobufField const& field)
     case hardware_field::cores: return take_number(field, hardware.cores);
     case hardware_field::memory_bytes: return take_number(field, hardware.memory_bytes);
     case hardware_field::free_memory_bytes: return take_number(field, hardware.free_memory_bytes);
+    case hardware_field::gpus: return take_gpu(field, hardware.gpus);
     default: return {};
     }
 }
@@ -198,12 +219,19 @@ std::string_view sendable(std::string_view text)
 
 Bytes encode_hardware(Hardware const& hardware)
 {
-    return ProtobufWriter{}
-        .text(hardware_field::processor, sendable(hardware.processor))
+    auto writer = ProtobufWriter{};
+    writer.text(hardware_field::processor, sendable(hardware.processor))
         .varint(hardware_field::cores, hardware.cores)
         .varint(hardware_field::memory_bytes, hardware.memory_bytes)
-        .varint(hardware_field::free_memory_bytes, hardware.free_memory_bytes)
-        .take();
+        .varint(hardware_field::free_memory_bytes, hardware.free_memory_bytes);
+    for (auto const& gpu : std::span(hardware.gpus).first(std::min(hardware.gpus.size(), max_gpus))) {
+        auto const bytes = ProtobufWriter{}
+                               .text(gpu_field::name, sendable(gpu.name))
+                               .varint(gpu_field::memory_bytes, gpu.memory_bytes)
+                               .take();
+        writer.bytes(hardware_field::gpus, bytes);
+    }
+    return writer.take();
 }
 
 Bytes encode_rate(Rate const& rate)

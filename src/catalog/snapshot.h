@@ -14,7 +14,16 @@ using ModelDigest = crypto::Digest32;
 inline constexpr std::size_t max_snapshot_bytes = 512 * 1024;
 inline constexpr std::size_t max_models = 256;
 inline constexpr std::size_t max_names_per_model = 8;
+inline constexpr std::size_t max_gpus = 16;
 inline constexpr std::size_t max_text_bytes = 128;  ///< of a name, a version, a processor; printable ASCII
+
+/// What a device can compute on beside its processor.
+struct Gpu {
+    std::string name;
+    std::uint64_t memory_bytes = 0;
+
+    bool operator==(Gpu const&) const = default;
+};
 
 /// What a device is built of. Zero or empty: not known.
 struct Hardware {
@@ -22,6 +31,7 @@ struct Hardware {
     std::uint32_t cores = 0;  ///< that run threads at the same time
     std::uint64_t memory_bytes = 0;
     std::uint64_t free_memory_bytes = 0;  ///< what programs could still get
+    std::vector<Gpu> gpus{};
 
     bool operator==(Hardware const&) const = default;
 };

@@ -25,7 +25,8 @@ Snapshot full_snapshot()
     model.speed = {{383.25, 7}, {156, 7}};
     auto embedding = Model{};
     embedding.capabilities = can_embed;
-    return {1'764'000'000'000, 5, "0.1.0", {"A processor", 16, 1ULL << 36, 1ULL << 35}, {model, embedding}, 3, 2};
+    auto const gpus = std::vector<Gpu>{{"A card", 1ULL << 34}, {"A chip", 1ULL << 33}};
+    return {1'764'000'000'000, 5, "0.1.0", {"A processor", 16, 1ULL << 36, 1ULL << 35, gpus}, {model, embedding}, 3, 2};
 }
 
 }  // namespace
@@ -68,6 +69,11 @@ TEST_CASE("snapshot: what is over a limit is refused")
         names.text(2, "name");
     }
     CHECK(kind(ProtobufWriter{}.bytes(5, names.take()).take()) == ErrorKind::too_large);
+    auto gpus = ProtobufWriter{};
+    for (std::size_t count = 0; count <= max_gpus; ++count) {
+        gpus.bytes(5, {});
+    }
+    CHECK(kind(ProtobufWriter{}.bytes(4, gpus.take()).take()) == ErrorKind::too_large);
     CHECK(kind(Bytes(max_snapshot_bytes + 1)) == ErrorKind::too_large);
     CHECK(kind(ProtobufWriter{}.text(3, std::string(max_text_bytes + 1, 'x')).take()) == ErrorKind::malformed);
     CHECK(kind(ProtobufWriter{}.text(3, "\x1b[2J").take()) == ErrorKind::malformed);
