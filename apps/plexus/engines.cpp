@@ -36,6 +36,17 @@ std::string stay_text(json::value const& engine)
     return leaves.is_null() ? "stays" : "leaves in " + duration_text(leaves.to_number<std::int64_t>());
 }
 
+/// "processor", or the GPU with its share of the layers.
+std::string place_text(Context& context, json::value const& engine)
+{
+    auto const* gpu = engine.as_object().if_contains("gpu");
+    if (gpu == nullptr || !gpu->is_string()) {
+        return "processor";
+    }
+    return fmt::format("{} ({} layers, {})", context.terminal.safe(gpu->get_string()), bytes_in(engine, "gpu_layers"),
+                       size_text(bytes_in(engine, "gpu_bytes")));
+}
+
 std::string shape_text(json::value const& engine)
 {
     auto const is_reduced = engine.at("reduced").as_bool();
@@ -73,7 +84,8 @@ Task<Outcome<json::value>> change(Context& context, std::string name, std::strin
 void print_engine(Context& context, std::string_view verb, json::value const& engine)
 {
     auto const name = context.terminal.safe(engine.at("model").as_string());
-    context.terminal.line(fmt::format("{} {}: {}, {}.", verb, name, shape_text(engine), use_text(engine)));
+    context.terminal.line(fmt::format("{} {}: {}, {}, on {}.", verb, name, shape_text(engine), use_text(engine),
+                                      place_text(context, engine)));
 }
 
 }  // namespace
@@ -160,10 +172,11 @@ Task<Outcome<>> list_engines(Context& context)
         context.terminal.say("No model is in memory. Next: plexus model load NAME");
         co_return Outcome<>{};
     }
-    auto rows = std::vector<std::vector<std::string>>{{"MODEL", "SLOTS x TOKENS", "MEMORY", "STATE", "GUESSES"}};
+    auto rows = std::vector<std::vector<std::string>>{
+        {"MODEL", "SLOTS x TOKENS", "MEMORY", "COMPUTED ON", "STATE", "GUESSES"}};
     for (auto const& engine : engines) {
         rows.push_back({context.terminal.safe(engine.at("model").as_string()), shape_text(engine), use_text(engine),
-                        stay_text(engine), context.terminal.safe(guess_text(engine))});
+                        place_text(context, engine), stay_text(engine), context.terminal.safe(guess_text(engine))});
     }
     context.terminal.table(rows);
     context.terminal.say(fmt::format("{} of {} for models are promised.",

@@ -107,8 +107,20 @@ void print_sandbox(Terminal& terminal, json::value const& sandbox)
             names += fmt::format("{}{}", names.empty() ? "" : ", ", std::string_view(name.as_string()));
         }
         terminal.line(terminal.styled(Tone::bad, fmt::format("Sandbox of grade C: without {}", names)));
-    } else if (text_of(sandbox, "grade") == "A") {
-        terminal.line("Sandbox of grade A");
+    } else if (!text_of(sandbox, "grade").empty()) {
+        terminal.line("Sandbox of grade " + text_of(sandbox, "grade"));
+    }
+}
+
+/// A processor alone is no news.
+void print_computing(Terminal& terminal, json::value const& computing)
+{
+    auto const problem = text_of(computing, "problem");
+    auto const gpu = text_of(computing, "gpu");
+    if (!problem.empty()) {
+        terminal.line(terminal.styled(Tone::bad, fmt::format("Computed on the processor: {}", terminal.safe(problem))));
+    } else if (!gpu.empty()) {
+        terminal.line(fmt::format("Computed on {} ({})", terminal.safe(gpu), text_of(computing, "backend")));
     }
 }
 
@@ -121,6 +133,9 @@ void print_facts(Terminal& terminal, Facts const& facts)
                               number_of(facts.status, "running_tasks"), number_of(facts.status, "queued_tasks")));
     if (auto const* sandbox = facts.status.as_object().if_contains("sandbox")) {
         print_sandbox(terminal, *sandbox);
+    }
+    if (auto const* computing = facts.status.as_object().if_contains("computing")) {
+        print_computing(terminal, *computing);
     }
     terminal.line("");
     terminal.line(terminal.styled(Tone::dim, "Devices"));

@@ -328,7 +328,14 @@ Task<Result<JoinView>> ScriptedServices::join(std::string link, Deadline)
 
 StatusView ScriptedServices::status() const
 {
-    return {.version = "0.1.0", .device = "laptop", .device_id = "12D3KooWTest", .is_ready = is_ready};
+    return {.version = "0.1.0",
+            .device = "laptop",
+            .device_id = "12D3KooWTest",
+            .is_ready = is_ready,
+            .sandbox = {.grade = "B", .walls = {"root"}, .doors = {"render-nodes"}, .probes = 184},
+            .computing = {.backend = "vulkan",
+                          .gpu = "A card",
+                          .gpus = {{.name = "A card", .kind = "discrete", .memory_bytes = 8'000'000'000}}}};
 }
 
 Task<std::vector<CheckView>> ScriptedServices::checks()

@@ -34,6 +34,18 @@ TEST_CASE("control: status, devices and checks")
     CHECK(body_of(fixture.ask(request("GET", "/api/v1/checks"))).at_pointer("/checks/0/good") == false);
 }
 
+TEST_CASE("control: the status tells the grade, the doors that are open for a GPU, and the GPU")
+{
+    auto fixture = ApiFixture();
+    auto const status = body_of(fixture.ask(request("GET", "/api/v1/status")));
+
+    CHECK(status.at_pointer("/sandbox/grade") == "B");
+    CHECK(status.at_pointer("/sandbox/doors/0") == "render-nodes");
+    CHECK(status.at_pointer("/computing/gpu") == "A card");
+    CHECK(status.at_pointer("/computing/gpus/0/kind") == "discrete");
+    CHECK(fixture.ask(request("GET", "/metrics")).body.contains(R"(plexus_sandbox_grade{grade="B"} 1)"));
+}
+
 TEST_CASE("control: an invite shows its link once, is listed without it, and can be withdrawn")
 {
     auto fixture = ApiFixture();

@@ -60,7 +60,7 @@ std::string Metrics::text(StatusView const& status, std::size_t devices, std::si
     gauge(text, "plexus_devices", "Devices of the mesh, this one included.", devices);
     gauge(text, "plexus_api_connections", "Open API connections.", connections);
     declare(text, "plexus_sandbox_grade", "gauge",
-            "How much of the sandbox of engines stands: A all, C some is missing.");
+            "How much of the sandbox of engines stands: A all, B all but what a GPU needs, C some is missing.");
     if (!status.sandbox.grade.empty()) {
         text += fmt::format("plexus_sandbox_grade{{grade=\"{}\"}} 1\n", status.sandbox.grade);
     }

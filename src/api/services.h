@@ -108,6 +108,10 @@ struct EngineView {
     std::uint64_t weights_bytes = 0;
     std::uint64_t cache_bytes = 0;
     std::uint64_t compute_bytes = 0;
+    std::string backend{};  ///< of llama.cpp: "CPU", "Vulkan"
+    std::string gpu{};  ///< empty: none
+    std::uint32_t gpu_layers = 0;
+    std::uint64_t gpu_bytes = 0;  ///< of weights, cache and compute together
     std::optional<Duration> leaves_in{};  ///< nothing: stays
     int process = 0;
     std::string draft{};  ///< name of the model that guesses for it; empty: none
@@ -277,6 +281,13 @@ public:
     virtual Result<ExternalEngineView> remove_external_engine(std::string url) = 0;
 };
 
+/// What a device can compute on beside its processor.
+struct GpuView {
+    std::string name{};
+    std::string kind{};  ///< "discrete", "integrated", "unknown", "software"; of other devices empty
+    std::uint64_t memory_bytes = 0;
+};
+
 struct DeviceView {
     std::string id{};
     std::string name{};
@@ -290,6 +301,7 @@ struct DeviceView {
     std::uint32_t cores = 0;
     std::uint64_t memory_bytes = 0;
     std::uint64_t free_memory_bytes = 0;
+    std::vector<GpuView> gpus{};
     std::vector<std::string> models{};
     std::uint32_t queue = 0;
 };
@@ -337,12 +349,21 @@ public:
 
 /// What stands around the engines.
 struct SandboxView {
-    std::string grade{};  ///< "A", "C"; empty if no engine can run, or nothing is known yet
+    std::string grade{};  ///< "A", "B" (for a GPU), "C"; empty if no engine can run, or nothing is known yet
     std::vector<std::string> walls{};
     std::vector<std::string> missing{};
+    std::vector<std::string> doors{};  ///< that a GPU needs
     std::uint64_t probes = 0;
     std::string digest{};
     std::string reason{};  ///< why no engine can run
+};
+
+/// What models of this device are computed on.
+struct ComputingView {
+    std::string backend{};  ///< that the engine was built with: "none", "vulkan"
+    std::string gpu{};  ///< empty: the processor alone
+    std::vector<GpuView> gpus{};
+    std::string problem{};  ///< why no GPU is used that should be
 };
 
 struct StatusView {
@@ -357,6 +378,7 @@ struct StatusView {
     Duration uptime{};
     bool is_ready = false;
     SandboxView sandbox{};
+    ComputingView computing{};
 };
 
 /// A fact that somebody should look at, for `plexus doctor`.

@@ -31,6 +31,15 @@ json::value text_or_null(std::string const& text)
     return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
+json::array to_array(std::vector<GpuView> const& gpus)
+{
+    auto array = json::array{};
+    for (auto const& gpu : gpus) {
+        array.push_back(to_json(gpu));
+    }
+    return array;
+}
+
 double in_milliseconds(Duration duration)
 {
     return std::chrono::duration<double, std::milli>(duration).count();
@@ -137,6 +146,10 @@ json::object to_json(EngineView const& engine)
                                {"weights_bytes", engine.weights_bytes},
                                {"cache_bytes", engine.cache_bytes},
                                {"compute_bytes", engine.compute_bytes},
+                               {"backend", engine.backend},
+                               {"gpu", text_or_null(engine.gpu)},
+                               {"gpu_layers", engine.gpu_layers},
+                               {"gpu_bytes", engine.gpu_bytes},
                                {"leaves_in_seconds", nullptr},
                                {"process", engine.process},
                                {"draft", text_or_null(engine.draft)},
@@ -189,6 +202,7 @@ json::object to_json(DeviceView const& device)
                                {"cores", device.cores},
                                {"memory_bytes", device.memory_bytes},
                                {"free_memory_bytes", device.free_memory_bytes},
+                               {"gpus", to_array(device.gpus)},
                                {"models", to_array(device.models)},
                                {"queue", device.queue}};
     if (device.round_trip) {
@@ -222,11 +236,29 @@ json::object to_json(JoinView const& join)
     return {{"mesh", join.mesh}, {"device", join.device}, {"devices", std::move(devices)}};
 }
 
+json::object to_json(GpuView const& gpu)
+{
+    auto object = json::object{{"name", gpu.name}, {"memory_bytes", gpu.memory_bytes}};
+    if (!gpu.kind.empty()) {
+        object["kind"] = gpu.kind;
+    }
+    return object;
+}
+
+json::object to_json(ComputingView const& computing)
+{
+    return {{"backend", computing.backend},
+            {"gpu", text_or_null(computing.gpu)},
+            {"gpus", to_array(computing.gpus)},
+            {"problem", computing.problem}};
+}
+
 json::object to_json(SandboxView const& sandbox)
 {
-    return {{"grade", sandbox.grade.empty() ? json::value(nullptr) : json::value(sandbox.grade)},
+    return {{"grade", text_or_null(sandbox.grade)},
             {"walls", to_array(sandbox.walls)},
             {"missing", to_array(sandbox.missing)},
+            {"doors", to_array(sandbox.doors)},
             {"probes", sandbox.probes},
             {"digest", sandbox.digest},
             {"reason", sandbox.reason}};
@@ -244,7 +276,8 @@ json::object to_json(StatusView const& status)
             {"queued_tasks", status.queued_tasks},
             {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(status.uptime).count()},
             {"ready", status.is_ready},
-            {"sandbox", to_json(status.sandbox)}};
+            {"sandbox", to_json(status.sandbox)},
+            {"computing", to_json(status.computing)}};
 }
 
 json::object to_json(CheckView const& check)

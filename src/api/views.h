@@ -17,6 +17,8 @@ boost::json::object to_json(SuggestionView const& suggestion);
 boost::json::object to_json(PlanView const& plan);
 boost::json::object to_json(ForeignModelView const& model);
 boost::json::object to_json(DeviceView const& device);
+boost::json::object to_json(GpuView const& gpu);
+boost::json::object to_json(ComputingView const& computing);
 /// `with_link`: the link holds the secret and is shown once.
 boost::json::object to_json(InviteView const& invite, bool with_link);
 boost::json::object to_json(JoinView const& join);

@@ -115,6 +115,25 @@ Result<void> set_flag(bool& target, std::string const& text)
     return {};
 }
 
+Result<void> set_gpu(Config& config, std::string const& text)
+{
+    constexpr std::size_t most = 128;
+    if (text.empty() || text.size() > most || !is_printable_utf8(text)) {
+        return fail(ErrorKind::malformed, "must be auto, none, or a device's name of at most {} bytes", most);
+    }
+    config.engine.gpu = text;
+    return {};
+}
+
+Result<void> set_gpu_layers(Config& config, std::string const& text)
+{
+    config.engine.gpu_layers.reset();
+    if (text == "all") {
+        return {};
+    }
+    return set_number<std::uint32_t>(config.engine.gpu_layers.emplace(), text, 0, 1 << 16);
+}
+
 Result<void> set_hub(Config& config, std::string const& text)
 {
     auto const url = Url::parse(text);
@@ -179,6 +198,8 @@ constexpr auto keys = std::array{
         [](Config& config, std::string const& text) {
             return set_number<std::uint32_t>(config.engine.idle_minutes, text, 1, 1 << 20);
         }},
+    Key{"engine.gpu", set_gpu},
+    Key{"engine.gpu_layers", set_gpu_layers},
     Key{"engine.allow_weak_sandbox",
         [](Config& config, std::string const& text) { return set_flag(config.engine.allow_weak_sandbox, text); }},
     Key{"engine.memory_mb",

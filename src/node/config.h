@@ -36,6 +36,8 @@ struct Config {
         std::uint32_t slots = 0;    ///< 0: likewise
         std::uint32_t threads = 0;  ///< 0: as many as there are cores
         std::uint32_t idle_minutes = 30;
+        std::string gpu = "auto";  ///< device beside the processor: auto, none, or (a part of) its name
+        std::optional<std::uint32_t> gpu_layers{};  ///< of each model; nothing: all that fit
         bool allow_weak_sandbox = false;  ///< engines may run without the walls that this system refuses
         bool speculation = false;     ///< guesses tokens from the text before, and checks several in one step
         std::uint64_t memory_mb = 0;  ///< of 10^6 bytes, for all engines together; 0: what is free less a reserve

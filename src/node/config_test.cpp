@@ -64,6 +64,24 @@ TEST_CASE("config: the file sets keys and the environment wins over it")
     CHECK(config->log_level == log::Level::debug);
 }
 
+TEST_CASE("config: engines use the GPU that is there unless told, with as many layers as fit")
+{
+    auto const quiet = read("");
+    auto const told = read("[engine]\ngpu = \"llvmpipe (LLVM 15.0.6, 256 bits)\"\ngpu_layers = 12\n");
+    auto const by_environment = read("[engine]\ngpu_layers = 12\n",
+                                     {{"PLEXUS_ENGINE_GPU", "none"}, {"PLEXUS_ENGINE_GPU_LAYERS", "all"}});
+
+    CHECK(quiet->engine.gpu == "auto");
+    CHECK(!quiet->engine.gpu_layers);
+    CHECK(told->engine.gpu == "llvmpipe (LLVM 15.0.6, 256 bits)");
+    CHECK(told->engine.gpu_layers == 12);
+    CHECK(by_environment->engine.gpu == "none");
+    CHECK(!by_environment->engine.gpu_layers);
+    CHECK_FALSE(read("[engine]\ngpu = \"\"\n"));
+    CHECK_FALSE(read("[engine]\ngpu_layers = -1\n"));
+    CHECK_FALSE(read("[engine]\ngpu_layers = \"most\"\n"));
+}
+
 TEST_CASE("config: an unknown key is an error with its line and a suggestion")
 {
     auto const config = read("[api]\nprot = 8000\n");

@@ -112,7 +112,11 @@ Result<std::unique_ptr<Device>> Device::open(Env& env, DeviceOptions options)
 
 void Device::connect_parts()
 {
-    sandbox_ = std::make_unique<EngineSandbox>(env_, options_.engine_program, forbidden_paths());
+    auto const& engine = options_.config.engine;
+    gpu_ = std::make_unique<EngineGpu>(env_, options_.engine_program,
+                                       GpuWish{.device = engine.gpu, .layers = engine.gpu_layers});
+    sandbox_ = std::make_unique<EngineSandbox>(env_, options_.engine_program, forbidden_paths(),
+                                               [this] { return gpu_->name_of_chosen(); });
     inference_ = inference::make_inference(env_, *this, inference_options());
     host_ = host::make_host(env_, membership_->identity(), *membership_);
     catalog_ = catalog::make_catalog(env_);
@@ -161,6 +165,7 @@ Result<void> Device::start()
     }
     membership_->start(*host_);
     catalog_->start(*host_);
+    gpu_->start([this] { publish_gpus(); });
     read_drafts();
     publish_models();
     read_pins();
@@ -186,7 +191,11 @@ void Device::look_around()
 std::uint64_t Device::memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const
 {
     auto const* held = store_->find(model.text());
-    return held == nullptr ? 0 : estimate(*held, shape).total();
+    if (held == nullptr) {
+        return 0;
+    }
+    auto const share = share_on_gpu(*held, shape);
+    return share ? share->main_bytes : estimate(*held, shape).total();
 }
 
 models::MemoryEstimate Device::estimate(models::Model const& model, inference::EngineShape shape) const
@@ -226,6 +235,29 @@ inference::EngineShape Device::shape_of(models::Model const& model) const
                    [&](inference::EngineShape shape) { return memory_need(model.digest, shape); });
 }
 
+inference::GpuUse Device::gpu_use(inference::ModelDigest const& model, inference::EngineShape shape) const
+{
+    auto const* held = store_->find(model.text());
+    auto const share = held == nullptr ? std::nullopt : share_on_gpu(*held, shape);
+    if (!share || share->layers == 0) {
+        return {};
+    }
+    return {.device = gpu_->chosen()->name, .layers = share->layers};
+}
+
+std::optional<GpuShare> Device::share_on_gpu(models::Model const& model, inference::EngineShape shape) const
+{
+    auto const* device = gpu_->chosen();
+    if (device == nullptr) {
+        return std::nullopt;
+    }
+    auto taken = std::uint64_t{0};
+    for (auto const& loaded : inference_->loaded()) {
+        taken += loaded.used.on_gpu;
+    }
+    return share_of(estimate(model, shape), model.summary.block_count, *device, gpu_->wish().layers, taken);
+}
+
 std::uint64_t Device::memory_for_engines() const
 {
     if (options_.config.engine.memory_mb > 0) {
@@ -238,7 +270,8 @@ std::uint64_t Device::memory_for_engines() const
     auto obtainable = memory.available_bytes;
     for (auto const& model : inference_->loaded()) {
         // Mapped weights count as available, since the system could drop them.
-        obtainable += model.used.resident - std::min(model.used.resident, model.used.weights);
+        auto const mapped = model.used.weights - std::min(model.used.weights, model.used.on_gpu);
+        obtainable += model.used.resident - std::min(model.used.resident, mapped);
     }
     auto const reserve = std::max(least_reserve_bytes, memory.total_bytes / reserve_share);
     return obtainable - std::min(obtainable, reserve);
@@ -366,12 +399,14 @@ Task<> Device::stop()
     co_await host_->stop();
     co_await inference_->stop();
     co_await external_->stop();
+    co_await gpu_->stop();
     co_await sandbox_->stop();
     co_await tasks_.join();
 }
 
 Task<Result<std::shared_ptr<File const>>> Device::open(inference::ModelDigest model)
 {
+    co_await gpu_->wait();  // before the engine's place is chosen
     auto file = co_await store_->open_model(model);
     if (!file && store_->find(model.text()) != nullptr) {
         // Not the fault of the request: another device may do better.
@@ -435,6 +470,17 @@ void Device::publish_loaded()
     if (std::exchange(in_memory_, digests) != digests) {
         publish_models();  // the memory for the others is another now
     }
+}
+
+void Device::publish_gpus()
+{
+    auto gpus = std::vector<catalog::Gpu>{};
+    for (auto const& device : gpu_->found().devices) {
+        if (device.kind != stream::DeviceKind::software) {
+            gpus.push_back({.name = device.name, .memory_bytes = device.memory_bytes});
+        }
+    }
+    catalog_->set_gpus(std::move(gpus));
 }
 
 std::string Device::name_of(multiformats::PeerId const& device) const

@@ -9,6 +9,7 @@
 #include "models/memory_estimate.h"
 #include "models/store.h"
 #include "node/config.h"
+#include "node/engine_gpu.h"
 #include "node/engine_sandbox.h"
 #include "scheduling/scheduling.h"
 
@@ -46,6 +47,7 @@ public:
     inference::Inference& inference() { return *inference_; }
     inference::ExternalEngines& external() { return *external_; }
     EngineSandbox& sandbox() { return *sandbox_; }
+    EngineGpu& gpu() { return *gpu_; }
     membership::Membership& membership() { return *membership_; }
     host::Host& host() { return *host_; }
     catalog::Catalog& catalog() { return *catalog_; }
@@ -83,7 +85,11 @@ private:
 
     Task<Result<std::shared_ptr<File const>>> open(inference::ModelDigest model) override;
     inference::ModelTraits traits(inference::ModelDigest const& model) const override;
+    inference::GpuUse gpu_use(inference::ModelDigest const& model, inference::EngineShape shape) const override;
     std::uint64_t memory_need(inference::ModelDigest const& model, inference::EngineShape shape) const override;
+    bool doubt_gpu() override { return gpu_->doubt(); }
+    void judge_gpu(std::optional<Error> const& reason) override { gpu_->judge(reason); }
+    std::optional<GpuShare> share_on_gpu(models::Model const& model, inference::EngineShape shape) const;
     void read_pins();
     Result<void> write_pins();
     void read_drafts();
@@ -101,6 +107,7 @@ private:
     void members_changed();
     void publish_models();
     void publish_loaded();
+    void publish_gpus();
     std::vector<std::string> forbidden_paths() const;
     inference::Options inference_options() const;
 
@@ -109,6 +116,7 @@ private:
     Time started_;
     std::unique_ptr<models::Store> store_;
     std::unique_ptr<membership::Membership> membership_;
+    std::unique_ptr<EngineGpu> gpu_;
     std::unique_ptr<EngineSandbox> sandbox_;
     std::unique_ptr<inference::Inference> inference_;
     std::unique_ptr<inference::ExternalEngines> external_;

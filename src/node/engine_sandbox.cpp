@@ -2,48 +2,28 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "stream/engine_protocol.h"
+#include "node/engine_question.h"
 
 namespace plexus::node {
 
 namespace {
 
-constexpr auto test_limit = std::chrono::seconds(10);
 constexpr std::size_t longest_reason = 4096;
 
-/// What an engine under test says, which is one frame.
-Task<Result<stream::EngineFrame>> first_frame(ByteStream& channel)
-{
-    auto decoder = stream::EngineFrameDecoder(stream::max_from_engine);
-    auto buffer = Bytes(4096);
-    for (;;) {
-        auto const count = co_await channel.read_some(buffer);
-        if (!count || *count == 0) {
-            co_return fail(ErrorKind::closed, "the engine ended before it had proven its walls");
-        }
-        decoder.push(ByteView(buffer).first(*count));
-        auto frame = decoder.next();
-        if (!frame) {
-            co_return std::unexpected(frame.error());
-        }
-        if (*frame) {
-            co_return std::move(**frame);
-        }
-    }
-}
-
-Result<sandbox::Report> report_of(stream::EngineFrame const& frame)
+Result<sandbox::Report> report_of(stream::EngineFrame const& frame, bool with_gpu)
 {
     if (frame.type == stream::EngineFrameType::walls) {
-        return sandbox::parse_report(as_text(frame.payload));
+        return sandbox::parse_report(as_text(frame.payload), with_gpu);
     }
     return fail(ErrorKind::not_allowed, "{}", printable_utf8(as_text(frame.payload), longest_reason));
 }
 
 }  // namespace
 
-EngineSandbox::EngineSandbox(Env& env, std::filesystem::path program, std::vector<std::string> forbidden_paths)
-    : env_(env), program_(std::move(program)), forbidden_paths_(std::move(forbidden_paths)), tasks_(env.executor())
+EngineSandbox::EngineSandbox(Env& env, std::filesystem::path program, std::vector<std::string> forbidden_paths,
+                             std::function<Task<std::string>()> gpu)
+    : env_(env), program_(std::move(program)), forbidden_paths_(std::move(forbidden_paths)), gpu_(std::move(gpu)),
+      tasks_(env.executor())
 {
 }
 
@@ -71,14 +51,12 @@ Task<Result<sandbox::Report>> EngineSandbox::test()
     options.program = program_;
     options.arguments = {"--probe", "only"};
     options.forbidden_paths = forbidden_paths_;
-    auto process = env_.processes().start(std::move(options));
-    if (!process) {
-        last_ = std::unexpected(process.error());
-        co_return *last_;
+    auto const gpu = co_await gpu_();
+    if (!gpu.empty()) {
+        options.arguments.insert(options.arguments.end(), {"--gpu", gpu});
     }
-    auto const deadline = env_.deadline_in(test_limit);
-    auto const frame = co_await with_deadline(env_, deadline, first_frame((*process)->channel()));
-    auto report = frame ? report_of(*frame) : Result<sandbox::Report>(std::unexpected(frame.error()));
+    auto const frame = co_await ask_engine(env_, std::move(options));
+    auto report = frame ? report_of(*frame, !gpu.empty()) : Result<sandbox::Report>(std::unexpected(frame.error()));
     if (report) {
         take(*report);
     } else {
@@ -94,15 +72,6 @@ void EngineSandbox::take(sandbox::Report report)
         log::warning("engines run without walls that this system refuses", {{"missing", names_of(report.missing)}});
     }
     last_ = std::move(report);
-}
-
-std::string names_of(std::vector<sandbox::Layer> const& layers)
-{
-    auto text = std::string{};
-    for (auto const layer : layers) {
-        text += fmt::format("{}{}", text.empty() ? "" : ", ", to_string(layer));
-    }
-    return text;
 }
 
 }  // namespace plexus::node

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "base/env.h"
@@ -11,8 +12,10 @@ namespace plexus::node {
 /// What stands around the engines of this device.
 class EngineSandbox {
 public:
-    /// `program` is plexus-engine; `forbidden_paths` what its probe must fail to open. `env` must outlive this.
-    EngineSandbox(Env& env, std::filesystem::path program, std::vector<std::string> forbidden_paths);
+    /// `program` is plexus-engine; `forbidden_paths` what its probe must fail to open; `gpu` names the device that engines
+    /// use, empty for none. `env` must outlive this.
+    EngineSandbox(Env& env, std::filesystem::path program, std::vector<std::string> forbidden_paths,
+                  std::function<Task<std::string>()> gpu);
 
     /// Begins a test in the background, so that the walls are known before the first model is asked for.
     void start();
@@ -34,11 +37,20 @@ private:
     Env& env_;
     std::filesystem::path program_;
     std::vector<std::string> forbidden_paths_;
+    std::function<Task<std::string>()> gpu_;
     std::optional<Result<sandbox::Report>> last_;
     TaskScope tasks_;
 };
 
-/// The walls by name, "landlock, seccomp".
-std::string names_of(std::vector<sandbox::Layer> const& layers);
+/// Walls or doors by name, "landlock, seccomp".
+template <typename Named>
+std::string names_of(std::vector<Named> const& list)
+{
+    auto text = std::string{};
+    for (auto const each : list) {
+        text += fmt::format("{}{}", text.empty() ? "" : ", ", to_string(each));
+    }
+    return text;
+}
 
 }  // namespace plexus::node

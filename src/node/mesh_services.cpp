@@ -73,6 +73,9 @@ void describe(api::DeviceView& view, catalog::Entry const& entry)
     view.cores = snapshot.hardware.cores;
     view.memory_bytes = snapshot.hardware.memory_bytes;
     view.free_memory_bytes = snapshot.hardware.free_memory_bytes;
+    for (auto const& gpu : snapshot.hardware.gpus) {
+        view.gpus.push_back({.name = gpu.name, .memory_bytes = gpu.memory_bytes});
+    }
     view.queue = snapshot.queued;
     for (auto const& model : snapshot.models) {
         if (!model.names.empty()) {

@@ -10,11 +10,12 @@ namespace {
 
 constexpr std::uint64_t little_space = 1ULL << 30;
 
-std::vector<std::string> texts_of(std::vector<sandbox::Layer> const& layers)
+template <typename Named>
+std::vector<std::string> texts_of(std::vector<Named> const& list)
 {
     auto texts = std::vector<std::string>{};
-    for (auto const layer : layers) {
-        texts.emplace_back(to_string(layer));
+    for (auto const each : list) {
+        texts.emplace_back(to_string(each));
     }
     return texts;
 }
@@ -36,6 +37,7 @@ api::SandboxView sandbox_view(std::optional<Result<sandbox::Report>> const& last
     return {.grade = text_of(report.grade()),
             .walls = texts_of(report.standing),
             .missing = texts_of(report.missing),
+            .doors = texts_of(report.doors),
             .probes = report.probes,
             .digest = fmt::format("{:016x}", report.digest),
             .reason = {}};
@@ -75,10 +77,64 @@ api::CheckView sandbox_check(Result<sandbox::Report> const& tested, Duration too
     auto text = fmt::format("grade {}: {} walls, proven by {} attempts in {:.1f} ms", text_of(tested->grade()),
                             tested->standing.size(), tested->probes,
                             std::chrono::duration<double, std::milli>(took).count());
+    if (!tested->doors.empty()) {
+        text += "; for the GPU " + names_of(tested->doors);
+    }
     if (!tested->missing.empty()) {
         text += "; without " + names_of(tested->missing);
     }
     return {.name = "sandbox", .is_good = true, .text = std::move(text), .next = ""};
+}
+
+std::vector<api::GpuView> views_of(std::vector<stream::ComputeDevice> const& devices)
+{
+    auto views = std::vector<api::GpuView>{};
+    for (auto const& device : devices) {
+        views.push_back(
+            {.name = device.name, .kind = std::string(to_string(device.kind)), .memory_bytes = device.memory_bytes});
+    }
+    return views;
+}
+
+api::ComputingView computing_view(EngineGpu const& gpu)
+{
+    auto const* chosen = gpu.chosen();
+    return {.backend = gpu.found().backend,
+            .gpu = chosen == nullptr ? "" : chosen->name,
+            .gpus = views_of(gpu.found().devices),
+            .problem = gpu.problem()};
+}
+
+/// Which backend this build has, what of this device it can use, and why not more.
+std::string text_of(EngineGpu const& gpu)
+{
+    auto const& found = gpu.found();
+    if (gpu.wish().device == "none") {
+        return "models are computed on the processor, as engine.gpu says";
+    }
+    if (found.backend == "none") {
+        return "models are computed on the processor: this build has no GPU backend (PLEXUS_GPU=vulkan make run)";
+    }
+    auto devices = std::string{};
+    for (auto const& device : found.devices) {
+        devices += fmt::format("{}{} ({}, {:.1f} GB)", devices.empty() ? "" : ", ", device.name, to_string(device.kind),
+                               static_cast<double>(device.memory_bytes) / 1e9);
+    }
+    auto const* chosen = gpu.chosen();
+    auto const none = found.problem.empty() ? "no GPU was found" : found.problem;
+    return fmt::format(
+        "{} is built in; {}; here: {}", found.backend,
+        chosen == nullptr ? "models are computed on the processor" : "models are computed on " + chosen->name,
+        devices.empty() ? none : devices);
+}
+
+api::CheckView gpu_check(EngineGpu const& gpu)
+{
+    auto const problem = gpu.problem();
+    return {.name = "gpu",
+            .is_good = problem.empty(),
+            .text = problem.empty() ? text_of(gpu) : fmt::format("{}; {}", problem, text_of(gpu)),
+            .next = problem.empty() ? "" : "set engine.gpu to none, or to the name of one that is here"};
 }
 
 /// A task of the scheduler as the API's answer.
@@ -311,7 +367,8 @@ api::StatusView DeviceServices::status() const
             .queued_tasks = device_.scheduler().queued(),
             .uptime = device_.env().now() - device_.started(),
             .is_ready = true,
-            .sandbox = sandbox_view(device_.sandbox().last())};
+            .sandbox = sandbox_view(device_.sandbox().last()),
+            .computing = computing_view(device_.gpu())};
 }
 
 Task<std::vector<api::CheckView>> DeviceServices::checks()
@@ -330,6 +387,7 @@ Task<std::vector<api::CheckView>> DeviceServices::checks()
         auto const began = device_.env().now();
         auto const tested = co_await device_.sandbox().test();
         checks.push_back(sandbox_check(tested, device_.env().now() - began));
+        checks.push_back(gpu_check(device_.gpu()));
     }
 
     auto const models = list();

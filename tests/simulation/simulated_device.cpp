@@ -24,6 +24,7 @@ node::DeviceOptions options_of(std::string const& name)
     options.paths.socket = "/run/plexus.sock";
     options.config.mesh.name = name;
     options.config.mesh.port = SimulatedDevice::port;
+    options.config.engine.gpu = "none";
     options.name = name;
     options.engine_program = engine_program;
     return options;
