@@ -1,6 +1,5 @@
 #include "api/chat_answer.h"
 
-#include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -135,10 +134,10 @@ struct Choice {
 
 }  // namespace
 
-Result<json::object> chunk_object(std::string_view chunk, json::storage_ptr memory)
+Result<json::object> chunk_object(std::string_view chunk)
 {
     auto code = boost::system::error_code{};
-    auto value = json::parse(chunk, code, std::move(memory));
+    auto value = json::parse(chunk, code);
     if (code || !value.is_object()) {
         return fail(ErrorKind::malformed, "the engine sent a chunk that is not a JSON object");
     }
@@ -179,10 +178,7 @@ Result<void> AnswerAssembler::add(std::string_view chunk)
     if (state.bytes > max_answer_bytes) {
         return fail(ErrorKind::too_large, "the answer is larger than {} bytes", max_answer_bytes);
     }
-    // All that is kept of it is copied; a memory of its own spares it many small ones.
-    auto buffer = std::array<unsigned char, 4096>{};
-    auto memory = json::monotonic_resource(buffer.data(), buffer.size());
-    auto const object = chunk_object(chunk, &memory);
+    auto const object = chunk_object(chunk);
     if (!object) {
         return std::unexpected(object.error());
     }

@@ -13,8 +13,8 @@ namespace plexus::api {
 inline constexpr std::size_t max_answer_bytes = 32 << 20;
 inline constexpr std::size_t max_tool_calls = 128;
 
-/// One chunk of an engine, held in `memory`, which must outlive it. Errors: `malformed` if it is no JSON object.
-Result<boost::json::object> chunk_object(std::string_view chunk, boost::json::storage_ptr memory = {});
+/// One chunk of an engine. Errors: `malformed` if it is no JSON object.
+Result<boost::json::object> chunk_object(std::string_view chunk);
 
 /// Puts the chunks of a streamed answer together to the one object that a client without `stream` gets.
 class AnswerAssembler {
