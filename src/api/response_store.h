@@ -2,6 +2,7 @@
 
 #include <list>
 #include <map>
+#include <optional>
 
 #include <boost/json/array.hpp>
 
