@@ -139,6 +139,21 @@ Task<bool> confirmed(Context& context, std::string const& question)
     co_return answer == "y" || answer == "Y" || answer == "yes";
 }
 
+Task<Outcome<>> require(Context& context, Consent consent)
+{
+    if (consent.is_given) {
+        co_return Outcome<>{};
+    }
+    if (!context.terminal.input_is_terminal() || context.options.json) {
+        co_return failed(ExitCode::usage, "usage", consent.what + " needs your yes.", "there is no terminal to ask on",
+                         consent.command + " --yes");
+    }
+    if (!co_await confirmed(context, consent.question)) {
+        co_return failed(ExitCode::failed, "cancelled", consent.refused);
+    }
+    co_return Outcome<>{};
+}
+
 Task<std::optional<Outcome<>>> interruptible(Context& context, Task<Outcome<>> task)
 {
     auto stop = asio::cancellation_signal();

@@ -29,4 +29,16 @@ Task<> let_interrupt_in(Context& context);
 /// Asks the person; anything but yes is no. Standard input must be a terminal.
 Task<bool> confirmed(Context& context, std::string const& question);
 
+/// Something that is not done without a yes.
+struct Consent {
+    bool is_given = false;  ///< by --yes
+    std::string what;       ///< "Removing a model"
+    std::string command;    ///< that does it, without --yes
+    std::string question;
+    std::string refused;    ///< what is said after a no
+};
+
+/// Asks unless it is given. Errors: `usage` where nobody can be asked, `cancelled`.
+Task<Outcome<>> require(Context& context, Consent consent);
+
 }  // namespace plexus::cli

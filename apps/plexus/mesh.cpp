@@ -208,16 +208,14 @@ Task<Outcome<>> join(Context& context, std::string link)
 Task<Outcome<>> revoke_device(Context& context, RemoveOptions options)
 {
     auto const name = context.terminal.safe(options.name);
-    if (!options.yes) {
-        if (!context.terminal.input_is_terminal() || context.options.json) {
-            co_return failed(ExitCode::usage, "usage", "Revoking a device needs your yes.",
-                             "there is no terminal to ask on",
-                             fmt::format("plexus device revoke {} --yes", options.name));
-        }
-        auto const question = fmt::format("Remove {} from the mesh? It comes back only by a new invite.", name);
-        if (!co_await confirmed(context, question)) {
-            co_return failed(ExitCode::failed, "cancelled", "Nothing was changed.");
-        }
+    auto const allowed = co_await require(
+        context, {.is_given = options.yes,
+                  .what = "Revoking a device",
+                  .command = fmt::format("plexus device revoke {}", options.name),
+                  .question = fmt::format("Remove {} from the mesh? It comes back only by a new invite.", name),
+                  .refused = "Nothing was changed."});
+    if (!allowed) {
+        co_return allowed;
     }
     auto const answer = co_await context.client.remove("/api/v1/devices/" + percent_encoded(options.name));
     if (!answer) {

@@ -60,14 +60,14 @@ Task<Outcome<>> import_model(Context& context, ImportOptions options)
 
 Task<Outcome<>> remove_model(Context& context, RemoveOptions options)
 {
-    if (!options.yes) {
-        if (!context.terminal.input_is_terminal() || context.options.json) {
-            co_return failed(ExitCode::usage, "usage", "Removing a model needs your yes.",
-                             "there is no terminal to ask on", fmt::format("plexus model rm {} --yes", options.name));
-        }
-        if (!co_await confirmed(context, fmt::format("Remove the model {} from this device?", options.name))) {
-            co_return failed(ExitCode::failed, "cancelled", "Nothing was removed.");
-        }
+    auto const allowed = co_await require(
+        context, {.is_given = options.yes,
+                  .what = "Removing a model",
+                  .command = fmt::format("plexus model rm {}", options.name),
+                  .question = fmt::format("Remove the model {} from this device?", options.name),
+                  .refused = "Nothing was removed."});
+    if (!allowed) {
+        co_return allowed;
     }
     auto const answer = co_await context.client.remove("/api/v1/models/" + percent_encoded(options.name));
     if (!answer) {

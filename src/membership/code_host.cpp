@@ -32,14 +32,14 @@ Task<> Membership::serve_code(std::unique_ptr<host::Stream> stream)
         stream->reset();
         co_return;
     }
-    std::ignore = co_await write_code(env_, *stream, *answer, env_.deadline_in(step_limit));
+    std::ignore = co_await write_encoded(env_, *stream, *answer, env_.deadline_in(step_limit));
     std::ignore = co_await stream->close_write();
 }
 
 Task<Result<CodeMessage>> Membership::check_code(host::Stream& stream)
 {
     auto const deadline = env_.deadline_in(step_limit);
-    auto hello = co_await read_code(env_, stream, deadline);
+    auto hello = co_await read_decoded(env_, stream, max_code_message_bytes, deadline, decode_code);
     if (!hello || hello->kind != CodeMessage::Kind::hello) {
         co_return fail(ErrorKind::malformed, "no hello");
     }
@@ -56,11 +56,11 @@ Task<Result<CodeMessage>> Membership::check_code(host::Stream& stream)
     auto const own = exchange.half(shown->code, fresh_secret());
     exchange.host_share = to_bytes(own.share());
     auto const challenge = CodeMessage{.kind = CodeMessage::Kind::challenge, .share = exchange.host_share};
-    auto const asked = co_await write_code(env_, stream, challenge, deadline);
+    auto const asked = co_await write_encoded(env_, stream, challenge, deadline);
     if (!asked) {
         co_return std::unexpected(asked.error());
     }
-    auto const proof = co_await read_code(env_, stream, deadline);
+    auto const proof = co_await read_decoded(env_, stream, max_code_message_bytes, deadline, decode_code);
     if (!proof) {
         co_return std::unexpected(proof.error());
     }

@@ -25,21 +25,6 @@ Error error_of(CodeMessage const& refused)
 
 }  // namespace
 
-Task<Result<CodeMessage>> read_code(Env& env, host::Stream& stream, Deadline deadline)
-{
-    auto const bytes = co_await with_deadline(env, deadline, stream::read_message(stream, max_code_message_bytes));
-    if (!bytes) {
-        co_return std::unexpected(bytes.error());
-    }
-    co_return decode_code(*bytes);
-}
-
-Task<Result<void>> write_code(Env& env, host::Stream& stream, CodeMessage const& message, Deadline deadline)
-{
-    auto const bytes = encode(message);
-    co_return co_await with_deadline(env, deadline, stream::write_message(stream, bytes));
-}
-
 Task<Result<PeerId>> Membership::join_by_code(std::string text, std::vector<Candidate> candidates, Deadline deadline)
 {
     auto const digits = digits_of(text);
@@ -96,8 +81,9 @@ Task<Result<std::string>> Membership::exchange_code(host::Stream& stream, std::s
     auto const soon = deadline.earlier(env_.deadline_in(step_limit));
     auto const hello = CodeMessage{
         .kind = Kind::hello, .name = exchange.name, .session = exchange.session, .share = exchange.joiner_share};
-    auto const greeted = co_await write_code(env_, stream, hello, soon);
-    auto const challenge = greeted ? co_await read_code(env_, stream, soon) : std::unexpected(greeted.error());
+    auto const greeted = co_await write_encoded(env_, stream, hello, soon);
+    auto const challenge = greeted ? co_await read_decoded(env_, stream, max_code_message_bytes, soon, decode_code)
+                                   : std::unexpected(greeted.error());
     if (!challenge || challenge->kind != Kind::challenge) {
         co_return fail(ErrorKind::unavailable, "the device shows no code");
     }
@@ -108,9 +94,10 @@ Task<Result<std::string>> Membership::exchange_code(host::Stream& stream, std::s
         co_return fail(ErrorKind::unavailable, "the device does not keep to the protocol");
     }
     auto const proof = CodeMessage{.kind = Kind::proof, .proof = to_bytes(mine->bytes())};
-    auto const proven = co_await write_code(env_, stream, proof, soon);
+    auto const proven = co_await write_encoded(env_, stream, proof, soon);
     auto const patience = deadline.earlier(env_.deadline_in(decision_patience));
-    auto const answer = proven ? co_await read_code(env_, stream, patience) : std::unexpected(proven.error());
+    auto const answer = proven ? co_await read_decoded(env_, stream, max_code_message_bytes, patience, decode_code)
+                               : std::unexpected(proven.error());
     if (!answer) {
         co_return fail(ErrorKind::unavailable, "{}", answer.error().text);
     }

@@ -8,28 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Home {
-    explicit Home(std::uint64_t seed) : world(seed) {}
-
-    /// Runs `task`, then stops all devices.
-    void run(Task<> task)
-    {
-        auto whole = [](Home& home, Task<> inner) -> Task<> {
-            auto failure = std::exception_ptr{};
-            try {
-                co_await std::move(inner);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            for (auto* device : {&home.a, &home.b, &home.c}) {
-                co_await device->stop();
-            }
-            if (failure) {
-                std::rethrow_exception(failure);
-            }
-        };
-        REQUIRE(world.run(whole(*this, std::move(task))));
-    }
+struct Home : ThreeDevices {
+    using ThreeDevices::ThreeDevices;
 
     static Candidate candidate(TestDevice const& device)
     {
@@ -60,9 +40,6 @@ struct Home {
     {
         return b.membership->join_by_code(std::move(code), std::move(candidates), b.env.deadline_in(90s));
     }
-
-    sim::World world;
-    TestDevice a{world, "a"}, b{world, "b"}, c{world, "c"};
 };
 
 std::string other_than(std::string code)

@@ -6,8 +6,6 @@
 namespace plexus::membership {
 
 using host::Admission;
-using stream::read_message;
-using stream::write_message;
 
 namespace {
 
@@ -162,13 +160,12 @@ Task<Result<void>> Membership::exchange_once(PeerId peer)
         co_return std::unexpected(opened.error());
     }
     auto& stream = **opened;
-    auto const first = encode(greeting());
-    auto const asked = co_await with_deadline(env_, deadline, write_message(stream, first));
+    auto const first = greeting();
+    auto const asked = co_await write_encoded(env_, stream, first, deadline);
     if (!asked) {
         co_return std::unexpected(asked.error());
     }
-    auto const bytes = co_await with_deadline(env_, deadline, read_message(stream, max_sync_bytes));
-    auto const answer = and_then(bytes, [](Bytes const& message) { return decode_sync(message); });
+    auto const answer = co_await read_decoded(env_, stream, max_sync_bytes, deadline, decode_sync);
     auto const taken = and_then(answer, [&](SyncMessage const& message) { return take(message, peer); });
     if (!taken) {
         stream.reset();
@@ -176,8 +173,7 @@ Task<Result<void>> Membership::exchange_once(PeerId peer)
     }
     auto last = SyncMessage{.mesh = log_.mesh(), .heads = {}, .entries = {}, .hints = {}};
     add_missing(last, log_, answer->heads);
-    auto const last_bytes = encode(last);
-    auto const told = co_await with_deadline(env_, deadline, write_message(stream, last_bytes));
+    auto const told = co_await write_encoded(env_, stream, last, deadline);
     if (!told) {
         co_return std::unexpected(told.error());
     }
@@ -213,8 +209,7 @@ Task<Result<void>> Membership::serve_steps(host::Stream& stream)
 {
     auto const deadline = env_.deadline_in(step_limit);
     for (auto step = 0; step < 2; ++step) {
-        auto const bytes = co_await with_deadline(env_, deadline, read_message(stream, max_sync_bytes));
-        auto const message = and_then(bytes, [](Bytes const& content) { return decode_sync(content); });
+        auto const message = co_await read_decoded(env_, stream, max_sync_bytes, deadline, decode_sync);
         auto const taken = and_then(message, [&](SyncMessage const& content) { return take(content, stream.peer()); });
         if (!taken) {
             co_return taken;
@@ -222,8 +217,7 @@ Task<Result<void>> Membership::serve_steps(host::Stream& stream)
         if (step == 0) {
             auto answer = greeting();
             add_missing(answer, log_, message->heads);
-            auto const answer_bytes = encode(answer);
-            auto const told = co_await with_deadline(env_, deadline, write_message(stream, answer_bytes));
+            auto const told = co_await write_encoded(env_, stream, answer, deadline);
             if (!told) {
                 co_return told;
             }

@@ -10,31 +10,8 @@ using host::Admission;
 
 namespace {
 
-struct Mesh {
-    sim::World world;
-    TestDevice a{world, "a"}, b{world, "b"}, c{world, "c"};
-
-    explicit Mesh(std::uint64_t seed = 1) : world(seed) {}
-
-    /// Runs `task`, then stops all devices.
-    void run(Task<> task)
-    {
-        auto whole = [](Mesh& mesh, Task<> inner) -> Task<> {
-            auto failure = std::exception_ptr{};
-            try {
-                co_await std::move(inner);
-            } catch (...) {
-                failure = std::current_exception();
-            }
-            for (auto* device : {&mesh.a, &mesh.b, &mesh.c}) {
-                co_await device->stop();
-            }
-            if (failure) {
-                std::rethrow_exception(failure);
-            }
-        };
-        REQUIRE(world.run(whole(*this, std::move(task))));
-    }
+struct Mesh : ThreeDevices {
+    explicit Mesh(std::uint64_t seed = 1) : ThreeDevices(seed) {}
 
     Task<> wait(Duration duration) { return sleep_for(a.env, duration); }
 

@@ -73,4 +73,32 @@ public:
     std::unique_ptr<host::Host> host;
 };
 
+/// Three devices that know nothing of each other yet.
+struct ThreeDevices {
+    explicit ThreeDevices(std::uint64_t seed) : world(seed) {}
+
+    /// Runs `task`, then stops all devices.
+    void run(Task<> task)
+    {
+        auto whole = [](ThreeDevices& all, Task<> inner) -> Task<> {
+            auto failure = std::exception_ptr{};
+            try {
+                co_await std::move(inner);
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            for (auto* device : {&all.a, &all.b, &all.c}) {
+                co_await device->stop();
+            }
+            if (failure) {
+                std::rethrow_exception(failure);
+            }
+        };
+        REQUIRE(world.run(whole(*this, std::move(task))));
+    }
+
+    sim::World world;
+    TestDevice a{world, "a"}, b{world, "b"}, c{world, "c"};
+};
+
 }  // namespace plexus::membership

@@ -87,7 +87,7 @@ Task<> Membership::serve_pairing(std::unique_ptr<host::Stream> stream)
 {
     auto const peer = stream->peer();
     auto const deadline = env_.deadline_in(step_limit);
-    auto hello = co_await read_pairing(env_, *stream, max_first_pairing_bytes, deadline);
+    auto hello = co_await read_decoded(env_, *stream, max_first_pairing_bytes, deadline, decode_pairing);
     if (!hello || hello->kind != PairingMessage::Kind::hello) {
         stream->reset();
         co_return;
@@ -105,9 +105,9 @@ Task<> Membership::serve_pairing(std::unique_ptr<host::Stream> stream)
         bool is_joined;
         ~AtEnd() { membership.tasks_.spawn("part with " + peer.short_text(), membership.part_with(peer, is_joined)); }
     } const at_end{*this, peer, is_joined};
-    auto const told = co_await write_pairing(env_, *stream, *answer, deadline);
+    auto const told = co_await write_encoded(env_, *stream, *answer, deadline);
     if (told && is_joined) {
-        std::ignore = co_await read_pairing(env_, *stream, max_first_pairing_bytes, deadline);  // done
+        std::ignore = co_await read_decoded(env_, *stream, max_first_pairing_bytes, deadline, decode_pairing);  // done
     }
     std::ignore = co_await stream->close_write();
 }
@@ -127,11 +127,11 @@ Task<Result<PairingMessage>> Membership::let_in(host::Stream& stream, PairingMes
     auto challenge = PairingMessage(PairingMessage::Kind::challenge);
     challenge.nonce = transcript.host_nonce;
     auto const deadline = env_.deadline_in(step_limit);
-    auto const asked = co_await write_pairing(env_, stream, challenge, deadline);
+    auto const asked = co_await write_encoded(env_, stream, challenge, deadline);
     if (!asked) {
         co_return std::unexpected(asked.error());
     }
-    auto const proof = co_await read_pairing(env_, stream, max_first_pairing_bytes, deadline);
+    auto const proof = co_await read_decoded(env_, stream, max_first_pairing_bytes, deadline, decode_pairing);
     if (!proof) {
         co_return std::unexpected(proof.error());
     }

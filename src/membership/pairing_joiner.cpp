@@ -22,21 +22,6 @@ Error error_of(PairingRefusal reason)
 
 }  // namespace
 
-Task<Result<PairingMessage>> read_pairing(Env& env, host::Stream& stream, std::size_t limit, Deadline deadline)
-{
-    auto const bytes = co_await with_deadline(env, deadline, stream::read_message(stream, limit));
-    if (!bytes) {
-        co_return std::unexpected(bytes.error());
-    }
-    co_return decode_pairing(*bytes);
-}
-
-Task<Result<void>> write_pairing(Env& env, host::Stream& stream, PairingMessage const& message, Deadline deadline)
-{
-    auto const bytes = encode(message);
-    co_return co_await with_deadline(env, deadline, stream::write_message(stream, bytes));
-}
-
 Result<void> Membership::may_join() const
 {
     if (log_.members().size() > 1 || !log_.members().contains(self_)) {
@@ -102,22 +87,22 @@ Task<Result<void>> Membership::pair_with(InviteLink const& link, Deadline deadli
     hello.invite_id = transcript.invite_id;
     hello.name = transcript.name;
     hello.nonce = transcript.joiner_nonce;
-    auto const greeted = co_await write_pairing(env_, stream, hello, deadline);
+    auto const greeted = co_await write_encoded(env_, stream, hello, deadline);
     if (!greeted) {
         co_return std::unexpected(greeted.error());
     }
-    auto const challenge = co_await read_pairing(env_, stream, max_first_pairing_bytes, deadline);
+    auto const challenge = co_await read_decoded(env_, stream, max_first_pairing_bytes, deadline, decode_pairing);
     if (!challenge || challenge->kind != Kind::challenge) {
         co_return std::unexpected(challenge ? error_of(challenge->refusal) : challenge.error());
     }
     transcript.host_nonce = challenge->nonce;
     auto proof = PairingMessage(Kind::proof);
     proof.proof = to_bytes(transcript.proof_of(PairingTranscript::Side::joiner, link.secret).bytes());
-    auto const proven = co_await write_pairing(env_, stream, proof, deadline);
+    auto const proven = co_await write_encoded(env_, stream, proof, deadline);
     if (!proven) {
         co_return std::unexpected(proven.error());
     }
-    auto const accepted = co_await read_pairing(env_, stream, max_pairing_bytes, deadline);
+    auto const accepted = co_await read_decoded(env_, stream, max_pairing_bytes, deadline, decode_pairing);
     if (!accepted || accepted->kind != Kind::accepted) {
         co_return std::unexpected(accepted ? error_of(accepted->refusal) : accepted.error());
     }
@@ -136,7 +121,7 @@ Task<Result<void>> Membership::pair_with(InviteLink const& link, Deadline deadli
     // On disk before anything else happens: the others do not know yet where this device is.
     host_->remember_addresses(link.device, link.addresses);
     save_addresses();
-    std::ignore = co_await write_pairing(env_, stream, PairingMessage(Kind::done), deadline);
+    std::ignore = co_await write_encoded(env_, stream, PairingMessage(Kind::done), deadline);
     std::ignore = co_await stream.close_write();
     // The other side ends when it has seen this; then both know.
     auto nothing = std::array<std::byte, 1>{};

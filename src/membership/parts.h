@@ -23,10 +23,24 @@ private:
     std::optional<PeerId>& place_;
 };
 
-Task<Result<CodeMessage>> read_code(Env& env, host::Stream& stream, Deadline deadline);
-Task<Result<void>> write_code(Env& env, host::Stream& stream, CodeMessage const& message, Deadline deadline);
+/// The next message, as `decode` reads it. Errors: those of stream::read_message and of `decode`, `timed_out`.
+template <typename Decode>
+Task<std::invoke_result_t<Decode, ByteView>> read_decoded(Env& env, host::Stream& stream, std::size_t limit,
+                                                          Deadline deadline, Decode decode)
+{
+    auto const bytes = co_await with_deadline(env, deadline, stream::read_message(stream, limit));
+    if (!bytes) {
+        co_return std::unexpected(bytes.error());
+    }
+    co_return decode(*bytes);
+}
 
-Task<Result<PairingMessage>> read_pairing(Env& env, host::Stream& stream, std::size_t limit, Deadline deadline);
-Task<Result<void>> write_pairing(Env& env, host::Stream& stream, PairingMessage const& message, Deadline deadline);
+/// Writes what `encode` makes of `message`, which is borrowed until the await ends.
+template <typename Message>
+Task<Result<void>> write_encoded(Env& env, host::Stream& stream, Message const& message, Deadline deadline)
+{
+    auto const bytes = encode(message);
+    co_return co_await with_deadline(env, deadline, stream::write_message(stream, bytes));
+}
 
 }  // namespace plexus::membership

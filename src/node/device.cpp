@@ -222,7 +222,7 @@ inference::EngineShape Device::shape_for(models::GgufSummary const& model, std::
     });
 }
 
-inference::EngineShape Device::shape_of(models::Model const& model) const
+inference::EngineShape Device::shape_of(models::Model const& model, std::uint64_t memory) const
 {
     auto pinned = std::uint64_t{0};
     for (auto const& loaded : inference_->loaded()) {
@@ -231,7 +231,7 @@ inference::EngineShape Device::shape_of(models::Model const& model) const
         }
         pinned += loaded.is_pinned ? loaded.predicted_bytes : 0;
     }
-    return fitting(traits_of(model.summary), memory_for_engines(), pinned,
+    return fitting(traits_of(model.summary), memory, pinned,
                    [&](inference::EngineShape shape) { return memory_need(model.digest, shape); });
 }
 
@@ -440,9 +440,10 @@ void Device::members_changed()
 void Device::publish_models()
 {
     forget_drafts();
+    auto const memory = memory_for_engines();
     auto offer = std::vector<catalog::Model>{};
     for (auto const& model : store_->list()) {
-        offer.push_back(offered(model, shape_of(model).context));
+        offer.push_back(offered(model, shape_of(model, memory).context));
     }
     for (auto& model : offered(external_->list())) {
         offer.push_back(std::move(model));

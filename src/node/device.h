@@ -60,8 +60,8 @@ public:
     std::uint64_t memory_for_engines() const;
     /// What an engine for the model would have, with the settings of this device, where `memory` is for all engines.
     inference::EngineShape shape_for(models::GgufSummary const& model, std::uint64_t memory) const;
-    /// What a model of this device has here, or would have if it were loaded now.
-    inference::EngineShape shape_of(models::Model const& model) const;
+    /// What a model of this device has here, or would have if it were loaded now, where `memory` is for all engines.
+    inference::EngineShape shape_of(models::Model const& model, std::uint64_t memory) const;
     /// What an engine takes for a model of this device, its draft model included.
     models::MemoryEstimate estimate(models::Model const& model, inference::EngineShape shape) const;
     /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.

@@ -215,8 +215,8 @@ Result<api::PlanView> DeviceServices::plan(std::string name, std::uint32_t lengt
         return fail(ErrorKind::malformed, "{} has a context of {} tokens at most", name, summary.context_length);
     }
     auto const given = inference::EngineShape{.context = length, .slots = slots};
-    auto const usual = model != nullptr ? device_.shape_of(*model)
-                                        : device_.shape_for(summary, device_.memory_for_engines());
+    auto const memory = device_.memory_for_engines();
+    auto const usual = model != nullptr ? device_.shape_of(*model, memory) : device_.shape_for(summary, memory);
     auto const shape = as_given(given, usual);
     auto const needed = model != nullptr ? device_.estimate(*model, shape)
                                          : models::estimate_memory(summary, shape.context, shape.slots);

@@ -278,7 +278,7 @@ api::ModelView view_of(models::Model const& model, Device const& device)
             .architecture = model.summary.architecture,
             .quantization = model.summary.quantisation,
             .parameters = model.summary.parameters,
-            .context_length = device.shape_of(model).context,
+            .context_length = device.shape_of(model, device.memory_for_engines()).context,
             .is_chat = !model.summary.is_embedding,
             .capabilities = capability_names(capabilities_of(model.summary)),
             .created_seconds = static_cast<std::uint64_t>(created),
