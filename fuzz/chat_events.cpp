@@ -5,10 +5,10 @@ using namespace plexus::inference;
 
 namespace {
 
-std::vector<std::string> events_of(std::string_view text, std::size_t step)
+std::vector<Event> events_of(std::string_view text, std::size_t step)
 {
     auto parser = EventParser{};
-    auto events = std::vector<std::string>{};
+    auto events = std::vector<Event>{};
     auto given = std::size_t{0};
     for (std::size_t at = 0; at < text.size(); at += step) {
         auto const part = text.substr(at, step);
@@ -30,10 +30,13 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     auto const events = events_of(text, std::max<std::size_t>(size, 1));
     PLEXUS_ASSERT(events == events_of(text, 1) && events == events_of(text, 5));
     for (auto const& event : events) {
-        PLEXUS_ASSERT(event != "[DONE]");
+        PLEXUS_ASSERT(!event.data.empty() && event.data != "[DONE]");
+        if (auto const tokens = tokens_of_id(event.id)) {
+            PLEXUS_ASSERT(tokens->size() <= max_part_tokens && tokens->empty() == event.id.empty());
+        }
         auto timings = Timings{};
-        read_timings(event, timings);
-        if (auto const error = error_of_event(event)) {
+        read_timings(event.data, timings);
+        if (auto const error = error_of_event(event.data)) {
             PLEXUS_ASSERT(!error->text.empty());
         }
     }

@@ -1,4 +1,4 @@
-#include "scheduling/task_message.h"
+#include "scheduling/continuation.h"
 
 using namespace plexus;
 using namespace plexus::scheduling;
@@ -25,6 +25,7 @@ void check_replies(ByteView bytes)
     auto accepted = false;
     auto over = false;
     std::uint64_t chunks = 0;
+    auto answer = Continuation{};
     while (bytes.size() >= 2) {
         auto const size = std::min<std::size_t>(load_big_endian<std::uint16_t>(bytes.data()), bytes.size() - 2);
         auto const reply = reader.take(bytes.subspan(2, size));
@@ -37,6 +38,9 @@ void check_replies(ByteView bytes)
         PLEXUS_ASSERT(failed || std::holds_alternative<Accepted>(*reply) != accepted);
         if (auto const* chunk = std::get_if<Chunk>(&*reply)) {
             PLEXUS_ASSERT(chunk->sequence == chunks++);
+            PLEXUS_ASSERT(chunk->tokens.size() <= inference::max_part_tokens);
+            answer.note(*chunk);
+            std::ignore = answer.body(R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9})");
         }
         accepted = true;
         over = failed || std::holds_alternative<Done>(*reply);

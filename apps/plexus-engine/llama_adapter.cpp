@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "arg.h"
+#include "chat_route.h"
 #include "common.h"
 #include "draft_model.h"
 #include "llama-ext.h"
@@ -134,6 +135,7 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
         params.cpuparams_batch.n_threads = wanted.value("threads", -1);
         params.n_gpu_layers = wanted.value("gpu_layers", 0);
         params.embedding = wanted.value("embedding", false);
+        params.cache_prompt = wanted.value("keep_prompts", true);
         if (wanted.value("speculate", false)) {
             params.speculative.types.push_back(COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE);
             params.speculative.ngram_simple.size_n = matched_tokens;
@@ -193,7 +195,7 @@ Result<std::string> LlamaAdapter::load(std::string const& path, std::string cons
     params.pooling_type = meta.pooling_type;
     state_->rules = std::make_unique<RequestRules>(routes, meta, params.n_batch);
     state_->handlers = {
-        {"/v1/chat/completions", routes.post_chat_completions},
+        {"/v1/chat/completions", ChatRoute(state_->context, params, routes, meta)},
         {"/v1/completions", routes.post_completions_oai},
         {"/infill", routes.post_infill},
         {"/v1/embeddings", routes.post_embeddings_oai},

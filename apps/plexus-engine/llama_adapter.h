@@ -8,7 +8,8 @@
 
 namespace plexus::engine {
 
-/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp, draft_model.cpp and request_rules alone.
+/// The only door to llama.cpp. Its headers are included by llama_adapter.cpp, chat_route, draft_model.cpp and request_rules
+/// alone.
 class LlamaAdapter {
 public:
     struct Answer {

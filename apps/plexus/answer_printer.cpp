@@ -45,13 +45,29 @@ void AnswerPrinter::take_line(std::string_view line)
     constexpr auto route = std::string_view(": plexus-route ");
     constexpr auto data = std::string_view("data: ");
     if (line.starts_with(route)) {
-        device_ = line.substr(route.size());
+        move_to(line.substr(route.size()));
     } else if (line.starts_with(": ") && text_.empty()) {
         context_.terminal.progress(line.substr(2) == "keep-alive" ? "waiting…" : fmt::format("{}…", line.substr(2)));
     } else if (line == "data: [DONE]") {
         is_done_ = true;
     } else if (line.starts_with(data)) {
         take_chunk(line.substr(data.size()));
+    }
+}
+
+/// Where an answer goes on elsewhere a terminal shows a thin joint.
+void AnswerPrinter::move_to(std::string_view device)
+{
+    auto const before = std::exchange(device_, std::string(device));
+    if (text_.empty()) {
+        return;
+    }
+    left_ += (left_.empty() ? "" : ", ") + before;
+    auto& terminal = context_.terminal;
+    if (context_.options.json) {
+        terminal.line(json::serialize(json::object{{"type", "moved"}, {"from", before}, {"device", device_}}));
+    } else if (terminal.output_is_terminal()) {
+        terminal.write(terminal.styled(Tone::dim, terminal.speaks_unicode() ? "┊" : "|"));
     }
 }
 
@@ -120,7 +136,8 @@ void AnswerPrinter::finish()
         terminal.write("\n");
     }
     if (is_done_ && terminal.talk_is_terminal() && tokens_per_second_ > 0) {
-        auto const note = fmt::format("{} on {}, {:.0f} tokens/s", model_, device_, tokens_per_second_);
+        auto const moved = left_.empty() ? "" : fmt::format(", which went on for {}", left_);
+        auto const note = fmt::format("{} on {}{}, {:.0f} tokens/s", model_, device_, moved, tokens_per_second_);
         terminal.say(terminal.styled(Tone::dim, terminal.safe(note)));
     }
 }

@@ -21,6 +21,7 @@ public:
 
 private:
     void take_line(std::string_view line);
+    void move_to(std::string_view device);
     void take_chunk(std::string_view data);
     void take_error(boost::json::object const& error);
     void print(std::string_view piece);
@@ -29,6 +30,7 @@ private:
     std::string buffer_;
     std::string text_;
     std::string device_;
+    std::string left_;  // those that were lost in the middle
     std::string model_;
     std::string finish_reason_;
     double tokens_per_second_ = 0;

@@ -220,7 +220,8 @@ struct ChunkWriter::State {
     bool has_choices = false;
     bool include_usage = false;
     std::size_t choice = 0;
-    json::value id;
+    json::value id;       // of the first chunk; where an answer goes on elsewhere, the rest has another
+    std::string id_text;  // as it stands in a chunk
     json::object head;  // of the last chunk that told usage
     json::object usage;
     std::vector<json::object> told;  // by tool call: what the client knows of it
@@ -228,7 +229,21 @@ struct ChunkWriter::State {
     bool is_plain(std::string const& chunk) const
     {
         return !has_choices && chunk.find("\"tool_calls\"") == std::string::npos &&
-               (include_usage || chunk.find("\"usage\"") == std::string::npos);
+               (include_usage || chunk.find("\"usage\"") == std::string::npos) && !id_text.empty() &&
+               chunk.contains(id_text);
+    }
+
+    void keep_id(json::object& chunk)
+    {
+        auto const* const given = find(chunk, "id");
+        if (given == nullptr) {
+            return;
+        }
+        if (id.is_null()) {
+            id = *given;
+            id_text = json::serialize(id);
+        }
+        chunk["id"] = id;
     }
 
     /// True if the chunk was about usage alone.
@@ -311,10 +326,7 @@ Result<std::string> ChunkWriter::write(std::string chunk)
         return std::unexpected(parsed.error());
     }
     auto& object = *parsed;
-    if (state.has_choices) {
-        state.id = state.id.is_null() && object.contains("id") ? object.at("id") : state.id;
-        object["id"] = state.id;
-    }
+    state.keep_id(object);
     if (state.take_usage(object)) {
         return std::string{};
     }

@@ -52,6 +52,8 @@ std::string Metrics::text(StatusView const& status, std::size_t devices, std::si
     }
     declare(text, "plexus_chunks_total", "counter", "Answer chunks passed to clients.");
     text += fmt::format("plexus_chunks_total {}\n", chunks_);
+    declare(text, "plexus_moves_total", "counter", "Answers that went on elsewhere in their middle.");
+    text += fmt::format("plexus_moves_total {}\n", moves_);
     declare(text, "plexus_first_chunk_seconds", "summary", "Time from the request to the first chunk.");
     text += fmt::format("plexus_first_chunk_seconds_sum {}\nplexus_first_chunk_seconds_count {}\n", first_chunk_seconds_,
                         first_chunks_);

@@ -16,6 +16,8 @@ public:
     void count_task(std::string_view outcome);
     void observe_first_chunk(Duration after);
     void count_chunk() { ++chunks_; }
+    /// An answer went on elsewhere in its middle.
+    void count_move() { ++moves_; }
 
     std::string text(StatusView const& status, std::size_t devices, std::size_t connections) const;
 
@@ -23,6 +25,7 @@ private:
     std::map<std::pair<std::string, int>, std::uint64_t> requests_;
     std::map<std::string, std::uint64_t> tasks_;
     std::uint64_t chunks_ = 0;
+    std::uint64_t moves_ = 0;
     std::uint64_t first_chunks_ = 0;
     double first_chunk_seconds_ = 0;
 };

@@ -79,6 +79,9 @@ bool TaskAnswer::ends_all(AnswerEvent const& event)
 void TaskAnswer::note(AnswerEvent const& event)
 {
     if (event.kind == AnswerEvent::Kind::routed) {
+        if (has_chunk_) {
+            context_.metrics.count_move();
+        }
         route_ = event.route;
         dialect_.set_route(route_);
     }

@@ -1,5 +1,7 @@
 #include "inference/chat_events.h"
 
+#include <charconv>
+
 #include <boost/json.hpp>
 
 #include "base/text.h"
@@ -59,24 +61,51 @@ Error error_from(boost::json::object const& error, std::uint32_t status)
     return {kind, message.empty() ? "the engine failed" : message};
 }
 
+/// What stands behind the name of a field, without the space that may lead it.
+std::string_view value_of(std::string_view line, std::string_view name)
+{
+    auto const value = line.substr(name.size() + 1);
+    return value.starts_with(' ') ? value.substr(1) : value;
+}
+
+void take_line(Event& event, std::string_view line)
+{
+    if (line.starts_with("id:")) {
+        event.id = value_of(line, "id");
+        return;
+    }
+    for (auto const* name : {"data", "error"}) {
+        if (line.starts_with(name) && line.substr(std::strlen(name)).starts_with(':')) {
+            event.data += event.data.empty() ? "" : "\n";
+            event.data += value_of(line, name);
+        }
+    }
+}
+
+Event event_of(std::string_view lines)
+{
+    auto event = Event{};
+    while (!lines.empty()) {
+        auto const end = std::min(lines.find('\n'), lines.size());
+        take_line(event, lines.substr(0, end));
+        lines.remove_prefix(std::min(end + 1, lines.size()));
+    }
+    return event;
+}
+
 }  // namespace
 
-std::vector<std::string> EventParser::push(std::string_view text)
+std::vector<Event> EventParser::push(std::string_view text)
 {
     // The break between two events may lie across the seam; what was searched before is not searched again.
     auto const seam = pending_.empty() ? 0 : pending_.size() - 1;
     pending_ += text;
-    auto events = std::vector<std::string>{};
+    auto events = std::vector<Event>{};
     std::size_t begin = 0;
     for (auto end = pending_.find("\n\n", seam); end != std::string::npos; end = pending_.find("\n\n", begin)) {
-        auto const event = std::string_view(pending_).substr(begin, end - begin);
-        for (auto const* prefix : {"data: ", "error: "}) {
-            if (event.starts_with(prefix)) {
-                auto data = std::string(event.substr(std::string_view(prefix).size()));
-                if (!data.empty() && data != "[DONE]") {
-                    events.push_back(std::move(data));
-                }
-            }
+        auto event = event_of(std::string_view(pending_).substr(begin, end - begin));
+        if (!event.data.empty() && event.data != "[DONE]") {
+            events.push_back(std::move(event));
         }
         begin = end + 2;
     }
@@ -84,13 +113,31 @@ std::vector<std::string> EventParser::push(std::string_view text)
     return events;
 }
 
-std::optional<Error> error_of_event(std::string_view event)
+Result<std::vector<std::uint32_t>> tokens_of_id(std::string_view id)
 {
-    if (!event.starts_with("{\"error\"") && !event.starts_with("{\"code\"")) {
+    auto tokens = std::vector<std::uint32_t>{};
+    for (auto const* at = id.data(); at != id.data() + id.size();) {
+        auto const* const end = id.data() + id.size();
+        auto token = std::uint32_t{0};
+        auto const [behind, error] = std::from_chars(at, end, token);
+        auto const is_last = behind == end;
+        if (error != std::errc{} || tokens.size() == max_part_tokens ||
+            (!is_last && (*behind != ',' || behind + 1 == end))) {
+            return fail(ErrorKind::malformed, "the engine told tokens that are none");
+        }
+        tokens.push_back(token);
+        at = is_last ? end : behind + 1;
+    }
+    return tokens;
+}
+
+std::optional<Error> error_of_event(std::string_view data)
+{
+    if (!data.starts_with("{\"error\"") && !data.starts_with("{\"code\"")) {
         return std::nullopt;
     }
     auto code = boost::system::error_code{};
-    auto const json = boost::json::parse(event, code);
+    auto const json = boost::json::parse(data, code);
     auto const* object = json.if_object();
     if (code || object == nullptr) {
         return Error{ErrorKind::closed, "the engine sent what is no JSON"};

@@ -60,7 +60,7 @@ public:
         engine_->forget(id_);
     }
 
-    Task<Result<std::optional<std::string>>> next() override
+    Task<Result<std::optional<Part>>> next() override
     {
         while (chunks_.empty() && !complete_) {
             co_await changed_.wait();
@@ -68,13 +68,13 @@ public:
         if (!chunks_.empty()) {
             auto chunk = std::move(chunks_.front());
             chunks_.pop_front();
-            unread_ -= chunk.size() + event_overhead;
+            unread_ -= size_of(chunk);
             co_return std::optional(std::move(chunk));
         }
         if (failure_) {
             co_return std::unexpected(*failure_);
         }
-        co_return std::optional<std::string>{};
+        co_return std::optional<Part>{};
     }
 
     Timings const& timings() const override { return timings_; }
@@ -125,13 +125,17 @@ private:
     void take_events(ByteView bytes)
     {
         for (auto& event : parser_.push(as_text(bytes))) {
-            if (auto failed = error_of_event(event)) {
+            if (auto failed = error_of_event(event.data)) {
                 fail_with(std::move(*failed));
                 return;
             }
-            read_timings(event, timings_);
-            unread_ += event.size() + event_overhead;
-            chunks_.push_back(std::move(event));
+            auto tokens = tokens_of_id(event.id);
+            if (!tokens) {
+                give_up({ErrorKind::closed, tokens.error().text});
+                return;
+            }
+            read_timings(event.data, timings_);
+            keep({std::move(event.data), std::move(*tokens)});
         }
         if (unread_ + parser_.held() > max_unread_bytes) {
             give_up({ErrorKind::unavailable, "the answer was not read fast enough"});
@@ -147,8 +151,18 @@ private:
                      fmt::format("the answer has more than {} bytes; ask for less at a time", max_document_bytes)});
             return;
         }
-        unread_ += bytes.size() + event_overhead;
-        chunks_.emplace_back(as_text(bytes));
+        keep({.text = std::string(as_text(bytes))});
+    }
+
+    static std::size_t size_of(Part const& part)
+    {
+        return part.text.size() + part.tokens.size() * sizeof(part.tokens.front()) + event_overhead;
+    }
+
+    void keep(Part part)
+    {
+        unread_ += size_of(part);
+        chunks_.push_back(std::move(part));
     }
 
     void give_up(Error error)
@@ -161,7 +175,7 @@ private:
     std::uint32_t id_;
     TaskKind kind_;
     EventParser parser_;
-    std::deque<std::string> chunks_;
+    std::deque<Part> chunks_;
     std::size_t unread_ = 0;
     std::size_t document_bytes_ = 0;
     bool complete_ = false;

@@ -94,7 +94,7 @@ ExternalAnswer::ExternalAnswer(Env& env, std::unique_ptr<HttpTransfer> transfer,
 {
 }
 
-Task<Result<std::optional<std::string>>> ExternalAnswer::next()
+Task<Result<std::optional<Part>>> ExternalAnswer::next()
 {
     if (!std::exchange(has_head_, true)) {
         if (auto const headed = co_await take_head(); !headed) {
@@ -142,7 +142,7 @@ Result<void> ExternalAnswer::take(ByteView piece)
             return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time",
                         max_document_bytes);
         }
-        parts_.emplace_back(as_text(piece));
+        parts_.push_back({.text = std::string(as_text(piece))});
         return {};
     }
     auto text = std::string(as_text(piece));
@@ -150,13 +150,13 @@ Result<void> ExternalAnswer::take(ByteView piece)
     tail_ += text;
     tail_.erase(0, tail_.size() - std::min(tail_.size(), tail_bytes));
     for (auto& event : parser_.push(text)) {
-        if (auto failed = error_of_event(event)) {
+        if (auto failed = error_of_event(event.data)) {
             return std::unexpected(std::move(*failed));
         }
-        read_timings(event, timings_);
+        read_timings(event.data, timings_);
         last_ = env_.now();
         first_ = first_.value_or(last_);
-        parts_.push_back(std::move(event));
+        parts_.push_back({.text = std::move(event.data)});
     }
     if (parser_.held() > max_event_bytes) {
         return fail(ErrorKind::closed, "the engine sent a part of more than {} bytes", max_event_bytes);
@@ -164,7 +164,7 @@ Result<void> ExternalAnswer::take(ByteView piece)
     return {};
 }
 
-Result<std::optional<std::string>> ExternalAnswer::end()
+Result<std::optional<Part>> ExternalAnswer::end()
 {
     if (is_streamed(kind_) && !tail_.contains(end_word)) {
         return fail(ErrorKind::closed, "the engine ended in the middle of the answer");
@@ -174,7 +174,7 @@ Result<std::optional<std::string>> ExternalAnswer::end()
         auto const more = timings_.completion_tokens - std::min<std::uint64_t>(timings_.completion_tokens, 1);
         timings_.decode_per_second = per_second(more, last_ - *first_);
     }
-    return std::optional<std::string>{};
+    return std::optional<Part>{};
 }
 
 }  // namespace plexus::inference

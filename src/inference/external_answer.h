@@ -15,7 +15,7 @@ class ExternalAnswer : public Generation {
 public:
     ExternalAnswer(Env& env, std::unique_ptr<HttpTransfer> transfer, TaskKind kind);
 
-    Task<Result<std::optional<std::string>>> next() override;
+    Task<Result<std::optional<Part>>> next() override;
     /// Where the server tells no rates, they are measured here.
     Timings const& timings() const override { return timings_; }
 
@@ -26,7 +26,7 @@ protected:
 private:
     Task<Result<void>> take_head();
     Result<void> take(ByteView piece);
-    Result<std::optional<std::string>> end();
+    Result<std::optional<Part>> end();
 
     Env& env_;
     std::unique_ptr<HttpTransfer> transfer_;
@@ -34,7 +34,7 @@ private:
     bool has_head_ = false;
     EventParser parser_;
     std::string tail_;  // the last bytes of the stream, for its end word
-    std::deque<std::string> parts_;
+    std::deque<Part> parts_;
     std::size_t document_bytes_ = 0;
     Time begun_;
     std::optional<Time> first_;

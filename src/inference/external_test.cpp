@@ -46,7 +46,7 @@ struct Server {
                     break;
                 }
                 if (part) {
-                    given.push_back(std::move(**part));
+                    given.push_back(std::move((*part)->text));
                 } else {
                     failure = part.error();
                 }

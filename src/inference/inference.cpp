@@ -83,9 +83,10 @@ private:
 std::string Pool::parameters(ModelDigest const& model, EngineShape shape, std::uint32_t gpu_layers) const
 {
     auto const gives_vectors = source_.traits(model).gives_vectors;
-    return fmt::format(R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{},"gpu_layers":{}}})",
-                       shape.context, shape.slots, options_.threads, gives_vectors,
-                       options_.speculates && !gives_vectors, gpu_layers);
+    return fmt::format(
+        R"({{"context":{},"slots":{},"threads":{},"embedding":{},"speculate":{},"keep_prompts":{},"gpu_layers":{}}})",
+        shape.context, shape.slots, options_.threads, gives_vectors, options_.speculates && !gives_vectors,
+        options_.keeps_prompts, gpu_layers);
 }
 
 /// Twice what the model should need and some room: a prediction that is off does not end the engine, a template or a

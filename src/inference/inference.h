@@ -25,15 +25,26 @@ struct Timings {
     std::uint64_t accepted_tokens = 0;  ///< of those the ones that the model would have said itself
 };
 
+/// A part of an answer.
+struct Part {
+    std::string text{};  ///< one JSON object, or of kinds that are not streamed the next bytes of one JSON document
+    /// Of the model, that the part was made of, at most max_part_tokens. A chat goes on behind them where the body of another
+    /// one has them, after those before, as "plexus_said". None where the engine does not tell.
+    std::vector<std::uint32_t> tokens{};
+
+    bool operator==(Part const&) const = default;
+};
+
+inline constexpr std::size_t max_part_tokens = 1024;
+
 /// A running answer. Destroying it cancels the work within a second.
 class Generation {
 public:
     virtual ~Generation() = default;
 
-    /// The next part, or nothing after the last: one JSON object, or of kinds that are not streamed the next bytes of
-    /// one JSON document of at most max_document_bytes.
+    /// The next part, or nothing after the last. A document has at most max_document_bytes.
     /// Errors: `malformed` (the request), `too_large` (the context, the document), `closed` (the engine died), `unavailable`.
-    virtual Task<Result<std::optional<std::string>>> next() = 0;
+    virtual Task<Result<std::optional<Part>>> next() = 0;
 
     /// Filled when the last part of a streamed answer is out.
     virtual Timings const& timings() const = 0;
@@ -126,6 +137,7 @@ struct Options {
     std::uint32_t context = 0;  ///< tokens a slot; 0: by model and memory, as engine_shape says
     std::uint32_t slots = 0;  ///< 0: likewise
     std::uint32_t threads = 2;
+    bool keeps_prompts = true;  ///< what is read of a prompt is kept for one that begins alike
     bool speculates = false;  ///< guess several tokens from the text before, and check them in one step
     std::uint64_t memory_limit_bytes = 0;  ///< of one engine beside the mapped model; 0: none
     /// Bytes that all engines together may need now, those that run included. Nothing set: no limit.

@@ -163,7 +163,7 @@ Task<Result<std::string>> whole_answer(Generation& answer)
         if (!*part) {
             co_return text;
         }
-        text += **part;
+        text += (*part)->text;
     }
 }
 
@@ -667,18 +667,34 @@ TEST_CASE("event parser: a megabyte of breaks, or of letters one by one, takes a
 
 TEST_CASE("event parser: events are whole whatever the split")
 {
-    auto const text = std::string("data: {\"a\":1}\n\ndata: [DONE]\n\nerror: {\"b\":2}\n\n");
+    auto const text = std::string(
+        "id: 1,2\ndata: {\"a\":1}\n\ndata: [DONE]\n\nid: 3\n\nevent: x\nerror:{\"b\":\ndata: 2}\n\n");
     for (std::size_t step = 1; step < text.size(); ++step) {
         auto parser = EventParser{};
-        auto events = std::vector<std::string>{};
+        auto events = std::vector<Event>{};
         for (std::size_t at = 0; at < text.size(); at += step) {
             for (auto& event : parser.push(std::string_view(text).substr(at, step))) {
                 events.push_back(std::move(event));
             }
         }
-        CHECK(events == std::vector<std::string>{"{\"a\":1}", "{\"b\":2}"});
+        CHECK(events == std::vector<Event>{{"{\"a\":1}", "1,2"}, {"{\"b\":\n2}", ""}});
         CHECK(parser.held() == 0);
     }
+}
+
+TEST_CASE("event parser: the tokens of a part are numbers between commas, and nothing else")
+{
+    CHECK(tokens_of_id("").value().empty());
+    CHECK(tokens_of_id("0,4294967295").value() == std::vector<std::uint32_t>{0, UINT32_MAX});
+    for (auto const* wrong : {",", "1,", ",1", "1,,2", "-1", "4294967296", "1;2", " 1", "1 "}) {
+        CHECK(tokens_of_id(wrong).error().kind == ErrorKind::malformed);
+    }
+    auto many = std::string("1");
+    for (std::size_t count = 1; count < max_part_tokens; ++count) {
+        many += ",1";
+    }
+    CHECK(tokens_of_id(many).value().size() == max_part_tokens);
+    CHECK_FALSE(tokens_of_id(many + ",1"));
 }
 
 TEST_CASE("engine errors: a prompt over the context names both numbers")

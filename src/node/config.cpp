@@ -216,6 +216,8 @@ constexpr auto keys = std::array{
             config.models.ca_file = text;
             return {};
         }},
+    Key{"engine.prompt_cache",
+        [](Config& config, std::string const& text) { return set_flag(config.engine.prompt_cache, text); }},
     Key{"engine.speculation",
         [](Config& config, std::string const& text) { return set_flag(config.engine.speculation, text); }},
     Key{"log.level", set_log_level},

@@ -39,6 +39,7 @@ struct Config {
         std::string gpu = "auto";  ///< device beside the processor: auto, none, or (a part of) its name
         std::optional<std::uint32_t> gpu_layers{};  ///< of each model; nothing: all that fit
         bool allow_weak_sandbox = false;  ///< engines may run without the walls that this system refuses
+        bool prompt_cache = true;     ///< what is read of a prompt is kept for one that begins alike
         bool speculation = false;     ///< guesses tokens from the text before, and checks several in one step
         std::uint64_t memory_mb = 0;  ///< of 10^6 bytes, for all engines together; 0: what is free less a reserve
     } engine;

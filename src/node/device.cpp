@@ -151,6 +151,7 @@ inference::Options Device::inference_options() const
             .context = config.context,
             .slots = config.slots,
             .threads = config.threads == 0 ? options_.cores : config.threads,
+            .keeps_prompts = config.prompt_cache,
             .speculates = config.speculation,
             .memory_limit_bytes = catalog::probe_memory(env_.disk()).total_bytes,
             .memory_for_engines = [this] { return memory_for_engines(); },

@@ -3,29 +3,44 @@
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
+#include "scheduling/task_message.h"
 
 namespace plexus::scheduling {
 
-inline constexpr std::size_t max_continued_bytes = 1024 * 1024;  ///< of text; a longer answer is not continued
+/// Of an answer; a longer one is not continued.
+inline constexpr std::size_t max_continued_bytes = 1024 * 1024;
+inline constexpr std::size_t max_continued_tokens = 256 * 1024;
 
-/// The answer to a chat so far, to be continued by text on an engine of ours: it takes the text as a last message of the
-/// assistant and goes on with it. llama.cpp as pinned does not repeat it (its "echo" is off).
+/// The answer to a chat so far, kept for another engine to go on with.
 ///
-/// Only plain text is continued: no tool call, no reasoning, no form that is prescribed, no answer that the client began.
+/// Behind tokens, where the engine told them: whatever the answer is, it goes on exactly where it was cut, on an engine of the
+/// same model. By text otherwise, as a last message of the assistant, which llama.cpp as pinned goes on with and does not
+/// repeat (its "echo" is off): only plain text, no tool call, no reasoning, no form that is prescribed, no answer that the
+/// client began.
 class Continuation {
 public:
     /// Notes a chunk that the client gets.
-    void note(std::string_view chunk);
+    void note(Chunk const& chunk);
 
-    /// The body that asks for the rest. What was said counts against the longest answer, a chunk as a token.
-    /// Errors: `closed` if this answer cannot be continued.
+    /// The body that asks for the rest, of the body that asked for what was noted. What was said counts against the longest
+    /// answer; of text a chunk counts as a token. Errors: `closed` if this answer cannot be continued.
     Result<std::string> body(std::string_view asked) const;
 
+    bool has_tokens() const { return !tokens_.empty(); }
+    /// The answer is there whole, but not yet how many tokens it took.
+    bool is_whole() const { return is_whole_; }
+
 private:
+    void note_text(std::string_view json);
+
+    std::vector<std::uint32_t> tokens_;
     std::string text_;
-    std::uint64_t tokens_ = 0;
-    bool is_plain_ = true;
+    std::uint64_t text_tokens_ = 0;
+    bool is_known_ = true;  // all that was said stands in one of these
+    bool is_whole_ = false;
 };
+
+/// Whether a chunk of a chat tells what the answer took, and nothing of the answer.
+bool is_usage_alone(std::string_view chunk);
 
 }  // namespace plexus::scheduling

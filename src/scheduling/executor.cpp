@@ -14,6 +14,11 @@ constexpr std::uint64_t fewest_prompt_tokens = 32;
 constexpr std::uint64_t fewest_completion_tokens = 8;
 constexpr std::size_t chunk_overhead = 64;  // what a chunk costs beside its bytes
 
+std::size_t size_of(Chunk const& chunk)
+{
+    return chunk.json.size() + chunk.tokens.size() * sizeof(std::uint32_t) + chunk_overhead;
+}
+
 }  // namespace
 
 struct Executor::Job {
@@ -28,7 +33,7 @@ struct Executor::Job {
     void push(Reply reply)
     {
         if (auto const* chunk = std::get_if<Chunk>(&reply)) {
-            waiting_bytes += chunk->json.size() + chunk_overhead;
+            waiting_bytes += size_of(*chunk);
         }
         replies.push_back(std::move(reply));
         changed.notify();
@@ -193,14 +198,15 @@ Task<Result<Timings>> Executor::generate(JobHandle job)
         if (!*chunk) {
             co_return (*generation)->timings();
         }
-        if ((*chunk)->size() > max_chunk_bytes) {
-            co_return fail(ErrorKind::closed, "the engine gave a part of {} bytes", (*chunk)->size());
+        auto& part = **chunk;
+        if (part.text.size() > max_chunk_bytes) {
+            co_return fail(ErrorKind::closed, "the engine gave a part of {} bytes", part.text.size());
         }
         auto const room = co_await wait_for_room(job);
         if (!room) {
             co_return std::unexpected(room.error());
         }
-        job->push(Chunk{sequence, std::move(**chunk)});
+        job->push(Chunk{sequence, std::move(part.text), std::move(part.tokens)});
     }
 }
 
@@ -352,7 +358,7 @@ Task<std::optional<Reply>> Execution::next(Time wake)
             auto reply = std::move(job->replies.front());
             job->replies.pop_front();
             if (auto const* chunk = std::get_if<Chunk>(&reply)) {
-                job->waiting_bytes -= chunk->json.size() + chunk_overhead;
+                job->waiting_bytes -= size_of(*chunk);
             }
             job->changed.notify();
             co_return reply;

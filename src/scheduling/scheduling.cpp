@@ -14,6 +14,10 @@ constexpr auto open_limit = std::chrono::seconds(5);
 constexpr auto send_limit = std::chrono::seconds(60);    // for a Start of up to 8 MiB on a slow link
 constexpr auto silence_limit = std::chrono::seconds(2);  // an executor speaks every 500 ms
 
+/// A device that was lost so often is not asked again for the same answer.
+constexpr std::size_t max_losses = 2;
+using Losses = std::map<PeerId, std::size_t>;
+
 std::unexpected<Error> passed_deadline()
 {
     return fail(ErrorKind::timed_out, "the deadline of the task passed");
@@ -163,6 +167,8 @@ public:
 
     Env& env() { return env_; }
     std::unique_ptr<Attempt> attempt(PeerId const& device, Start start);
+    /// The devices that may go on with a task after losses; those that were never lost come first.
+    std::vector<Route> routes_again(std::string const& model, TaskKind kind, Losses const& losses) const;
     std::string name_of(PeerId const& device) const { return name_of_ ? name_of_(device) : device.short_text(); }
 
 private:
@@ -186,32 +192,31 @@ public:
 
     Task<Result<TaskEvent>> next() override
     {
-        for (;;) {
-            if (over_) {
-                co_return fail(ErrorKind::closed, "the task is over");
-            }
+        while (!over_) {
             if (!attempt_) {
                 attempt_ = scheduler_.attempt(route().device, start_message());
             }
             auto reply = co_await attempt_->next(task_.deadline);
             auto const* failed = reply ? std::get_if<Failed>(&*reply) : nullptr;
             if (reply && failed == nullptr) {
-                co_return take(std::move(*reply));
+                if (auto event = take(std::move(*reply)); !event || *event) {
+                    co_return transform(std::move(event), [](auto taken) { return std::move(*taken); });
+                }
+                continue;
             }
-            auto const error = failed != nullptr ? failed->error : reply.error();
+            auto const is_told = failed != nullptr;
+            auto const error = is_told ? failed->error : reply.error();
             attempt_.reset();
-            if (goes_on_by_text(error)) {
-                log::info("an answer goes on with an engine of ours", {{"task", task_.request_id}});
-                continue;
+            auto const told = told_error(error, is_told);
+            if (!goes_elsewhere(error, told, is_told)) {
+                over_ = true;
+                co_return std::unexpected(lost_.value_or(told));
             }
-            if (goes_elsewhere(error)) {
-                log::debug("a task goes to another device", {{"task", task_.request_id}, {"kind", to_string(error.kind)}});
-                ++at_;
-                continue;
-            }
-            over_ = true;
-            co_return std::unexpected(Error{told_kind(error.kind), text_of(error, failed != nullptr)});
+            log::info(
+                goes_on_ ? "an answer goes on elsewhere" : "a task goes elsewhere",
+                {{"task", task_.request_id}, {"kind", to_string(error.kind)}, {"device", route().device.short_text()}});
         }
+        co_return fail(ErrorKind::closed, "the task is over");
     }
 
 private:
@@ -224,55 +229,83 @@ private:
         return {task_.request_id, route().model, task_.kind, task_.body, limit};
     }
 
-    bool goes_elsewhere(Error const& error) const
+    /// Chooses the device of the next attempt; false if there is none.
+    bool goes_elsewhere(Error const& error, Error const& told, bool is_told)
     {
-        return !answered_ && !blames_request(error.kind) && at_ + 1 < routes_.size() &&
-               !task_.deadline.passed(scheduler_.env().now());
-    }
-
-    /// Where an engine that the owner runs was lost in the middle, and there is one of ours for a model of that name.
-    bool goes_on_by_text(Error const& error)
-    {
-        if (!answered_ || !is_continuable() || error.kind != ErrorKind::closed) {
+        auto const refuses_rest = goes_on_ && !has_spoken_;  // where another device may have more room
+        if (task_.deadline.passed(scheduler_.env().now()) || (blames_request(error.kind) && !refuses_rest)) {
+            lost_.reset();
             return false;
         }
-        auto body = so_far_.body(task_.body);
-        if (!body || body->size() > max_body_bytes) {
+        // A device that was at work, or whose engine ended, may do better the next time.
+        auto const may_return = error.kind == ErrorKind::closed && (is_told || has_spoken_);
+        losses_[route().device] += may_return ? 1 : max_losses;
+        if (!keep_answer(told)) {
             return false;
         }
-        task_.body = std::move(*body);
-        at_ = next_of_ours();
+        if (!goes_on_ && ++at_ < routes_.size()) {
+            return true;
+        }
+        auto again = scheduler_.routes_again(model_name(), task_.kind, losses_);
+        std::erase_if(again, [this](Route const& each) { return goes_on_ && each.is_external; });
+        if (again.empty()) {
+            at_ = routes_.size() - 1;
+            return false;
+        }
+        routes_ = std::move(again);
+        at_ = 0;
         return true;
     }
 
-    /// Whether the device at work would have to be continued by text, and can be.
-    bool is_continuable() const
+    /// What was said becomes a part of the request. False if it cannot.
+    bool keep_answer(Error const& lost)
     {
-        return task_.kind == TaskKind::chat && route().is_external && next_of_ours() < routes_.size();
+        if (!std::exchange(has_spoken_, false)) {
+            return true;
+        }
+        auto body = task_.kind == TaskKind::chat ? so_far_.body(task_.body) : fail(ErrorKind::closed, "it is no chat");
+        if (!body || body->size() > max_body_bytes) {
+            lost_.reset();
+            return false;
+        }
+        lost_ = Error{lost.kind, lost.text + "; no other device could go on with it"};
+        task_.body = std::move(*body);
+        said_by_ = so_far_.has_tokens() ? route().model : said_by_;
+        is_whole_ = is_whole_ || so_far_.is_whole();
+        so_far_ = {};
+        goes_on_ = true;
+        return true;
     }
 
-    /// The next route to an engine of ours, or behind the last.
-    std::size_t next_of_ours() const
-    {
-        auto const is_ours = [](Route const& each) { return !each.is_external; };
-        auto const from = routes_.begin() + static_cast<std::ptrdiff_t>(at_);
-        return static_cast<std::size_t>(std::find_if(from, routes_.end(), is_ours) - routes_.begin());
-    }
+    /// Tokens mean something to their model alone.
+    std::string model_name() const { return said_by_ ? said_by_->text() : task_.model; }
 
-    std::string text_of(Error const& error, bool told_by_executor) const
+    /// The error as the task's owner sees it.
+    Error told_error(Error const& error, bool told_by_executor) const
     {
+        auto const kind = told_kind(error.kind);
         if (told_by_executor || error.kind == ErrorKind::timed_out) {
-            return error.text;
+            return {kind, error.text};
         }
         auto const device = scheduler_.name_of(route().device);
-        return answered_ ? fmt::format("{} was lost in the middle of the answer: {}", device, error.text)
-                         : fmt::format("{} cannot be reached: {}", device, error.text);
+        return {kind, has_spoken_ ? fmt::format("{} was lost in the middle of the answer: {}", device, error.text)
+                                  : fmt::format("{} cannot be reached: {}", device, error.text)};
     }
 
-    Result<TaskEvent> take(Reply reply)
+    /// Nothing if the client has it already.
+    Result<std::optional<TaskEvent>> take(Reply reply)
     {
-        if (auto const* chunk = std::get_if<Chunk>(&reply); chunk != nullptr && !inference::is_streamed(task_.kind)) {
-            document_bytes_ += chunk->json.size();
+        if (auto const* chunk = std::get_if<Chunk>(&reply)) {
+            if (!inference::is_streamed(task_.kind)) {
+                document_bytes_ += chunk->json.size();
+            }
+            has_spoken_ = true;
+            if (task_.kind == TaskKind::chat) {
+                so_far_.note(*chunk);
+            }
+            if (is_whole_ && !is_usage_alone(chunk->json)) {
+                return std::optional<TaskEvent>{};
+            }
         }
         if (document_bytes_ > inference::max_document_bytes) {
             over_ = true;
@@ -280,10 +313,7 @@ private:
             return fail(ErrorKind::too_large, "the answer has more than {} bytes; ask for less at a time",
                         inference::max_document_bytes);
         }
-        if (auto const* chunk = std::get_if<Chunk>(&reply); chunk != nullptr && is_continuable()) {
-            so_far_.note(chunk->json);
-        }
-        return event_of(std::move(reply));
+        return std::optional(event_of(std::move(reply)));
     }
 
     TaskEvent event_of(Reply reply)
@@ -298,7 +328,6 @@ private:
         } else if (auto* chunk = std::get_if<Chunk>(&reply)) {
             event.kind = TaskEvent::Kind::chunk;
             event.text = std::move(chunk->json);
-            answered_ = true;
         } else {
             event.timings = std::get<Done>(reply).timings;
             over_ = true;
@@ -308,11 +337,16 @@ private:
     }
 
     SchedulerImpl& scheduler_;
-    InferenceTask task_;
+    InferenceTask task_;  // its body grows by what was said
     std::vector<Route> routes_;  // best first; those before at_ have refused
     std::size_t at_ = 0;
-    bool answered_ = false;  // a chunk was given out
-    Continuation so_far_;
+    Losses losses_;
+    bool has_spoken_ = false;  // this attempt gave out a chunk
+    bool goes_on_ = false;     // an earlier one did
+    bool is_whole_ = false;    // all but the usage was given out
+    std::optional<Error> lost_;  // what cut the answer off last
+    std::optional<ModelDigest> said_by_;
+    Continuation so_far_;  // of this attempt
     std::size_t document_bytes_ = 0;
     bool over_ = false;
     std::unique_ptr<Attempt> attempt_;
@@ -369,6 +403,19 @@ Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
         return fail(ErrorKind::unavailable, "no device that holds the model is there now{}{}",
                     away.empty() ? "" : "; away: ", away);
     }
+    return found;
+}
+
+std::vector<Route> SchedulerImpl::routes_again(std::string const& model, TaskKind kind, Losses const& losses) const
+{
+    auto const resolved = resolve(catalog_, model, kind);
+    auto found = resolved ? routes(*resolved).value_or(std::vector<Route>{}) : std::vector<Route>{};
+    auto const losses_of = [&](Route const& route) {
+        auto const lost = losses.find(route.device);
+        return lost == losses.end() ? 0 : lost->second;
+    };
+    std::erase_if(found, [&](Route const& route) { return losses_of(route) >= max_losses; });
+    std::ranges::stable_sort(found, {}, losses_of);
     return found;
 }
 

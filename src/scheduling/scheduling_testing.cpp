@@ -1,5 +1,6 @@
 #include "scheduling/scheduling_testing.h"
 
+#include <boost/json.hpp>
 #include <doctest/doctest.h>
 
 namespace plexus::scheduling::testing {
@@ -10,7 +11,8 @@ namespace {
 
 class ScriptedGeneration final : public inference::Generation {
 public:
-    ScriptedGeneration(ScriptedRunner& runner, TaskKind kind) : runner_(runner), kind_(kind), script_(runner.script)
+    ScriptedGeneration(ScriptedRunner& runner, TaskKind kind, std::size_t said)
+        : runner_(runner), kind_(kind), script_(runner.script), said_(said)
     {
         ++runner_.alive;
     }
@@ -20,42 +22,59 @@ public:
         runner_.last_end = runner_.env.now();
     }
 
-    Task<Result<std::optional<std::string>>> next() override
+    Task<Result<std::optional<inference::Part>>> next() override
     {
         if (given_ == script_.fails_at) {
             co_return fail(script_.failure, "the script says so");
         }
-        if (given_ == script_.chunks) {
-            co_return std::optional<std::string>{};
+        if (said_ + given_ >= script_.chunks) {
+            co_return std::optional<inference::Part>{};
         }
         co_await sleep_for(runner_.env, script_.pause);
         ++runner_.produced;
         timings_ = {64, given_ + 1, 400, 100};
-        co_return part(given_++);
+        co_return part(said_ + given_++);
     }
 
     inference::Timings const& timings() const override { return timings_; }
 
 private:
-    std::string part(std::size_t number) const
+    inference::Part part(std::size_t number) const
     {
-        if (script_.speaks) {
-            return fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{} "}}}}]}})", number);
+        if (script_.speaks || script_.tells_tokens) {
+            auto const ends = script_.ends_with_reason && number + 1 == script_.chunks;
+            auto part = inference::Part{fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{} "}}{}}}]}})",
+                                                    number, ends ? R"(,"finish_reason":"stop")" : "")};
+            if (script_.tells_tokens) {
+                part.tokens = {static_cast<std::uint32_t>(number)};
+            }
+            return part;
         }
         if (inference::is_streamed(kind_)) {
-            return scripted_chunk(number, script_.chunk_bytes);
+            return {scripted_chunk(number, script_.chunk_bytes)};
         }
         auto const whole = scripted_document(kind_, script_);
         auto const from = whole.size() * number / script_.chunks;
-        return whole.substr(from, whole.size() * (number + 1) / script_.chunks - from);
+        return {whole.substr(from, whole.size() * (number + 1) / script_.chunks - from)};
     }
 
     ScriptedRunner& runner_;
     TaskKind kind_;
     Script script_;
+    std::size_t said_;  // before it began
     std::size_t given_ = 0;
     inference::Timings timings_;
 };
+
+/// How many tokens a body says were said.
+std::size_t said_in(std::string const& body)
+{
+    auto code = boost::system::error_code{};
+    auto const json = boost::json::parse(body, code);
+    auto const* const object = code ? nullptr : json.if_object();
+    auto const* const said = object == nullptr ? nullptr : object->if_contains("plexus_said");
+    return said == nullptr ? 0 : said->as_array().size();
+}
 
 crypto::KeyPair key(int number)
 {
@@ -89,7 +108,7 @@ Task<Result<std::unique_ptr<inference::Generation>>> ScriptedRunner::start(Model
     if (script.fails_at == 0) {
         co_return fail(script.failure, "the script says so");
     }
-    co_return std::make_unique<ScriptedGeneration>(*this, kind);
+    co_return std::make_unique<ScriptedGeneration>(*this, kind, script.tells_tokens ? said_in(last_body) : 0);
 }
 
 catalog::Model model(std::string name, std::string content)

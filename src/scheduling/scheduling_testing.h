@@ -19,6 +19,8 @@ struct Script {
     std::size_t fails_at = SIZE_MAX;  ///< the chunk that never comes
     ErrorKind failure = ErrorKind::closed;
     bool speaks = false;  ///< its chunks are those of a chat: "0 ", "1 "
+    bool ends_with_reason = false;  ///< the last of those says why the answer ends
+    bool tells_tokens = false;  ///< it speaks, each word a token, and goes on behind those that were said
 };
 
 class ScriptedRunner final : public Runner {

@@ -32,7 +32,7 @@ namespace progress_field {
 enum : std::uint32_t { stage = 1, ahead };
 }
 namespace chunk_field {
-enum : std::uint32_t { sequence = 1, json };
+enum : std::uint32_t { sequence = 1, json, token };
 }
 namespace done_field {
 enum : std::uint32_t { prompt_tokens = 1, completion_tokens, prefill_thousandths, decode_thousandths };
@@ -111,11 +111,20 @@ Result<void> merge(Progress& progress, ProtobufField const& field)
     return {};
 }
 
+Result<void> take_token(ProtobufField const& field, std::vector<std::uint32_t>& target)
+{
+    if (target.size() == inference::max_part_tokens) {
+        return fail(ErrorKind::too_large, "a chunk has more than {} tokens", inference::max_part_tokens);
+    }
+    return take_number(field, target.emplace_back());
+}
+
 Result<void> merge(Chunk& chunk, ProtobufField const& field)
 {
     switch (field.number) {
     case chunk_field::sequence: return take_number(field, chunk.sequence);
     case chunk_field::json: return take_text(field, max_chunk_bytes, chunk.json);
+    case chunk_field::token: return take_token(field, chunk.tokens);
     default: return {};
     }
 }
@@ -202,7 +211,12 @@ Bytes inner_of(Progress const& progress)
 
 Bytes inner_of(Chunk const& chunk)
 {
-    return ProtobufWriter{}.varint(chunk_field::sequence, chunk.sequence).text(chunk_field::json, chunk.json).take();
+    auto writer = ProtobufWriter{};
+    writer.varint(chunk_field::sequence, chunk.sequence).text(chunk_field::json, chunk.json);
+    for (auto const token : chunk.tokens) {
+        writer.varint(chunk_field::token, token);
+    }
+    return writer.take();
 }
 
 Bytes inner_of(Done const& done)

@@ -11,7 +11,7 @@ namespace plexus::scheduling {
 
 inline constexpr std::size_t max_start_bytes = 8 * 1024 * 1024;
 inline constexpr std::size_t max_chunk_bytes = 1024 * 1024;
-inline constexpr std::size_t max_reply_bytes = max_chunk_bytes + 64;
+inline constexpr std::size_t max_reply_bytes = max_chunk_bytes + 8 * 1024;
 inline constexpr std::size_t max_task_id_bytes = 128;
 inline constexpr std::size_t max_error_bytes = 512;
 
@@ -42,7 +42,8 @@ struct Progress {
 
 struct Chunk {
     std::uint64_t sequence = 0;  ///< counts from 0
-    std::string json;  ///< a whole object, or the next bytes of one document
+    std::string json{};  ///< a whole object, or the next bytes of one document
+    std::vector<std::uint32_t> tokens{};  ///< as those of inference::Part
 
     bool operator==(Chunk const&) const = default;
 };

@@ -40,6 +40,7 @@ TEST_CASE("task messages: what is written is read again")
 {
     CHECK(decode_start(encode(full_start())).value() == full_start());
     CHECK(std::get<Chunk>(read(Chunk{0, "{}"}).value()) == Chunk{0, "{}"});
+    CHECK(std::get<Chunk>(read(Chunk{0, "{}", {0, 127, UINT32_MAX}}).value()) == Chunk{0, "{}", {0, 127, UINT32_MAX}});
     CHECK(std::get<Progress>(read(Progress{Progress::Stage::queued, 3}).value()) == Progress{Progress::Stage::queued, 3});
     auto const timings = std::get<Done>(read(Done{{3, 2, 383.25, 156.5}}).value()).timings;
     CHECK(timings.prompt_tokens == 3);
@@ -94,7 +95,10 @@ TEST_CASE("task messages: what is over a limit is refused")
     largest.task_id = std::string(1000, 'x');
     largest.body = std::string(max_body_bytes, 'x');
     CHECK(encode(largest).size() <= max_start_bytes);
-    CHECK(encode(Chunk{UINT64_MAX, std::string(max_chunk_bytes, 'x')}).size() <= max_reply_bytes);
+    auto tokens = std::vector<std::uint32_t>(inference::max_part_tokens, UINT32_MAX);
+    CHECK(encode(Chunk{UINT64_MAX, std::string(max_chunk_bytes, 'x'), tokens}).size() <= max_reply_bytes);
+    tokens.push_back(0);
+    CHECK(read(Chunk{0, "{}", tokens}).error().kind == ErrorKind::too_large);
 }
 
 TEST_CASE("task replies: Accepted, Progress and Chunks without a gap, Done or Failed, and no other order")

@@ -93,7 +93,7 @@ struct EngineDevice {
             if (!*part) {
                 co_return parts;
             }
-            parts.push_back(std::move(**part));
+            parts.push_back(std::move((*part)->text));
         }
     }
 
