@@ -59,8 +59,8 @@ void AnswerPrinter::take_line(std::string_view line)
 void AnswerPrinter::move_to(std::string_view device)
 {
     auto const before = std::exchange(device_, std::string(device));
-    if (text_.empty()) {
-        return;
+    if (text_.size() == std::exchange(moved_at_, text_.size())) {
+        return;  // that one has said nothing
     }
     left_ += (left_.empty() ? "" : ", ") + before;
     auto& terminal = context_.terminal;

@@ -31,6 +31,7 @@ private:
     std::string text_;
     std::string device_;
     std::string left_;  // those that were lost in the middle
+    std::size_t moved_at_ = 0;  // bytes of the text, at the last loss
     std::string model_;
     std::string finish_reason_;
     double tokens_per_second_ = 0;
