@@ -47,6 +47,12 @@ struct PlanOptions {
     std::uint32_t slots = 0;
 };
 
+struct RouteOptions {
+    std::string model;
+    std::uint32_t prompt_tokens = 0;
+    std::uint32_t output_tokens = 0;
+};
+
 struct CopyOptions {
     std::string model;
     std::string from;
@@ -113,6 +119,7 @@ Task<Outcome<>> pull_model(Context& context, PullOptions options);
 Task<Outcome<>> search_models(Context& context, std::vector<std::string> words);
 Task<Outcome<>> show_model(Context& context, std::string name);
 Task<Outcome<>> plan_model(Context& context, PlanOptions options);
+Task<Outcome<>> explain_route(Context& context, RouteOptions options);
 Task<Outcome<>> verify_model(Context& context, std::string name);
 Task<Outcome<>> doctor(Context& context);
 Task<Outcome<>> show_version(Context& context);

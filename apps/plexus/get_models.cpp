@@ -237,4 +237,28 @@ Task<Outcome<>> plan_model(Context& context, PlanOptions options)
     co_return Outcome<>{};
 }
 
+Task<Outcome<>> explain_route(Context& context, RouteOptions options)
+{
+    auto const body = json::object{
+        {"model", options.model}, {"prompt_tokens", options.prompt_tokens}, {"output_tokens", options.output_tokens}};
+    auto const routes = co_await context.client.post("/api/v1/routes", body);
+    if (!routes) {
+        co_return std::unexpected(routes.error());
+    }
+    if (context.options.json) {
+        context.print_document("route.explain", *routes);
+        co_return Outcome<>{};
+    }
+    auto& terminal = context.terminal;
+    auto rows = std::vector<std::vector<std::string>>{};
+    for (auto const& route : routes->at("routes").as_array()) {
+        auto const state = text_of(route, "state");
+        auto const tone = state == "chosen" ? Tone::good : state == "possible" ? Tone::plain : Tone::dim;
+        rows.push_back({terminal.styled(tone, state), terminal.safe(text_of(route, "device")),
+                        terminal.safe(text_of(route, "reason"))});
+    }
+    terminal.table(rows);
+    co_return Outcome<>{};
+}
+
 }  // namespace plexus::cli

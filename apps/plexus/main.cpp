@@ -124,6 +124,7 @@ private:
     std::string engine_;
     PullOptions pull_;
     PlanOptions plan_;
+    RouteOptions route_;
     std::string model_;
     std::vector<std::string> words_;
     CopyOptions copy_;
@@ -273,6 +274,14 @@ void CommandLine::add_model_commands()
                                [this](Context& context) { return set_draft(context, draft_); });
     drafting->add_option("model", draft_.model, "Name or digest of the model that answers")->required();
     drafting->add_option("draft", draft_.draft, "Name or digest of the one that guesses, or none")->required();
+    auto* const route = add(app_, "route", "Where tasks go", {"plexus route explain tiny"}, nullptr);
+    auto* const explaining = add(*route, "explain", "Say where a question would be answered, how soon, and why",
+                                 {"plexus route explain tiny", "plexus route explain tiny --prompt-tokens 8000"},
+                                 [this](Context& context) { return explain_route(context, route_); });
+    explaining->add_option("model", route_.model, "Name or digest of a model of the mesh")->required();
+    explaining->add_option("--prompt-tokens", route_.prompt_tokens,
+                           "Of the question; default is as usual for the model");
+    explaining->add_option("--output-tokens", route_.output_tokens, "Of the answer; default is as usual for the model");
     auto* const bench = add(app_, "bench", "Measure this device", {"plexus bench model", "plexus bench model tiny"},
                             nullptr);
     add(*bench, "model", "Measure how fast models read and answer", {"plexus bench model", "plexus bench model tiny"},

@@ -91,6 +91,7 @@ constexpr auto route_table = std::array{
     RouteEntry{"POST", "/api/v1/verifications", verify_model},
     RouteEntry{"GET", "/api/v1/suggestions", list_suggestions},
     RouteEntry{"POST", "/api/v1/plans", plan_model},
+    RouteEntry{"POST", "/api/v1/routes", explain_route},
     RouteEntry{"POST", "/api/v1/foreign-models", list_foreign_models, true},
     RouteEntry{"POST", "/api/v1/copies", copy_model},
 };

@@ -259,6 +259,17 @@ std::vector<SuggestionView> ScriptedServices::suggestions() const
     return {{.name = "small", .kind = "chat", .size_bytes = 10, .devices = {{"laptop", true, "fits"}}}};
 }
 
+Result<std::vector<RouteView>> ScriptedServices::routes(RouteQuestion question) const
+{
+    if (question.model != "tiny") {
+        return fail(ErrorKind::not_found, "no device of the mesh has it");
+    }
+    auto const answer = Duration(std::chrono::milliseconds(question.output_tokens * 10));
+    return std::vector<RouteView>{
+        {.device = "gaming-pc", .state = "chosen", .reason = "soon", .whole = answer, .answer = answer},
+        {.device = "attic", .state = "left out", .reason = "it is away"}};
+}
+
 Result<PlanView> ScriptedServices::plan(std::string name, std::uint32_t context, std::uint32_t slots) const
 {
     return PlanView{.model = std::move(name), .context = context, .slots = slots, .total_bytes = 7};

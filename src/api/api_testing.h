@@ -73,6 +73,7 @@ public:
     Task<Result<ModelDetails>> details(std::string name) override;
     std::vector<SuggestionView> suggestions() const override;
     Result<PlanView> plan(std::string name, std::uint32_t context, std::uint32_t slots) const override;
+    Result<std::vector<RouteView>> routes(RouteQuestion question) const override;
     Task<Result<std::vector<ForeignModelView>>> foreign(std::string kind, std::string folder) override;
     Task<Result<ModelView>> copy(CopyOrder order, ProgressReport progress) override;
 

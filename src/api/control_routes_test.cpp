@@ -382,6 +382,11 @@ TEST_CASE("api: a model is shown, verified and planned; the list and other progr
     auto const plan = fixture.ask(request("POST", "/api/v1/plans", R"({"model":"tiny","context":512,"slots":2})"));
     CHECK(plan.body.contains(R"("context":512,"slots":2)"));
     CHECK(fixture.ask(request("POST", "/api/v1/plans", R"({"model":"tiny","context":-1})")).status == 400);
+    auto const route = fixture.ask(request("POST", "/api/v1/routes", R"({"model":"tiny","output_tokens":150})"));
+    CHECK(body_of(route).at_pointer("/routes/0/seconds/whole") == 1.5);
+    CHECK(body_of(route).at_pointer("/routes/1/seconds").is_null());
+    CHECK(fixture.ask(request("POST", "/api/v1/routes", R"({"model":"other"})")).status == 404);
+    CHECK(fixture.ask(request("POST", "/api/v1/routes", R"({"model":"tiny","prompt_tokens":"many"})")).status == 400);
     auto const body = std::string(R"({"from":"ollama","folder":"/o"})");
     CHECK(fixture.ask(request("POST", "/api/v1/foreign-models", body)).status == 403);
     auto const foreign = local("POST", "/api/v1/foreign-models", body);

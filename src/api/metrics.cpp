@@ -59,6 +59,10 @@ std::string Metrics::text(StatusView const& status, std::size_t devices, std::si
                         first_chunks_);
     gauge(text, "plexus_running_tasks", "Tasks that run here now.", status.running_tasks);
     gauge(text, "plexus_queued_tasks", "Tasks that wait here now.", status.queued_tasks);
+    declare(text, "plexus_foretold_tasks_total", "counter", "Tasks of this device whose time was foretold.");
+    text += fmt::format("plexus_foretold_tasks_total {}\n", status.foretold_tasks);
+    declare(text, "plexus_closely_foretold_tasks_total", "counter", "Those of them that took within a quarter of it.");
+    text += fmt::format("plexus_closely_foretold_tasks_total {}\n", status.closely_foretold_tasks);
     gauge(text, "plexus_devices", "Devices of the mesh, this one included.", devices);
     gauge(text, "plexus_api_connections", "Open API connections.", connections);
     declare(text, "plexus_sandbox_grade", "gauge",

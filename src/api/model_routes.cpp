@@ -128,6 +128,26 @@ Task<int> plan_model(RouteContext context)
     co_return co_await answer_json(context.exchange, 200, json::serialize(to_json(*plan)));
 }
 
+Task<int> explain_route(RouteContext context)
+{
+    auto const body = body_of(context.request);
+    if (!body) {
+        co_return co_await answer_problem(context.exchange, body.error());
+    }
+    auto const name = needed_field(*body, "model");
+    auto const prompt = number_field(*body, "prompt_tokens", longest_context);
+    auto const output = number_field(*body, "output_tokens", longest_context);
+    if (!name || !prompt || !output) {
+        auto problem = !name ? name.error() : !prompt ? prompt.error() : output.error();
+        co_return co_await answer_problem(context.exchange, std::move(problem));
+    }
+    auto const routes = context.services.models.routes({*name, *prompt, *output});
+    if (!routes) {
+        co_return co_await answer_problem(context.exchange, problem_from(routes.error()));
+    }
+    co_return co_await answer_json(context.exchange, 200, json::serialize(list_json("routes", *routes)));
+}
+
 Task<int> list_foreign_models(RouteContext context)
 {
     auto const body = body_of(context.request);

@@ -102,6 +102,7 @@ Task<int> verify_model(RouteContext context);
 Task<int> show_model(RouteContext context);
 Task<int> list_suggestions(RouteContext context);
 Task<int> plan_model(RouteContext context);
+Task<int> explain_route(RouteContext context);
 Task<int> list_foreign_models(RouteContext context);
 
 }  // namespace plexus::api

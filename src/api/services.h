@@ -187,6 +187,26 @@ struct PlanView {
     std::vector<FitView> devices{};  ///< this one first
 };
 
+/// How a device stands for a task for a model. Times are nothing where it is left out.
+struct RouteView {
+    std::string device{};
+    std::string state{};  ///< "chosen", "possible", "left out"
+    std::string reason{};
+    std::optional<Duration> whole{};
+    Duration queue{};
+    Duration load{};
+    Duration prompt{};
+    Duration answer{};
+    Duration travel{};
+};
+
+/// A task that is only thought of. Zero tokens: as tasks for the model are wont to have.
+struct RouteQuestion {
+    std::string model{};
+    std::uint32_t prompt_tokens = 0;
+    std::uint32_t output_tokens = 0;
+};
+
 /// A model of this device, with what is known of it alone.
 struct ModelDetails {
     ModelView model{};
@@ -245,6 +265,8 @@ public:
     virtual std::vector<SuggestionView> suggestions() const = 0;
     /// Of a model of this device or of the list; zero for context and slots: as this device would load it. Errors: `not_found`.
     virtual Result<PlanView> plan(std::string name, std::uint32_t context, std::uint32_t slots) const = 0;
+    /// Where a task would run, the best first, and why. Errors: `not_found`, `malformed` (the model does not chat).
+    virtual Result<std::vector<RouteView>> routes(RouteQuestion question) const = 0;
     /// What lies in a folder of "ollama" or "lm-studio". Errors: `malformed` (kind), `not_found`, `not_allowed`, `io`.
     virtual Task<Result<std::vector<ForeignModelView>>> foreign(std::string kind, std::string folder) = 0;
     /// Takes a file of this device into the store. `progress` is called on the loop.
@@ -375,6 +397,8 @@ struct StatusView {
     std::vector<std::string> addresses{};
     std::uint64_t running_tasks = 0;
     std::uint64_t queued_tasks = 0;
+    std::uint64_t foretold_tasks = 0;  ///< of this device, whose time was foretold
+    std::uint64_t closely_foretold_tasks = 0;  ///< within a quarter
     Duration uptime{};
     bool is_ready = false;
     SandboxView sandbox{};

@@ -107,6 +107,19 @@ json::object to_json(PlanView const& plan)
             {"devices", to_array(plan.devices)}};
 }
 
+json::object to_json(RouteView const& route)
+{
+    auto object = json::object{
+        {"device", route.device}, {"state", route.state}, {"reason", route.reason}, {"seconds", nullptr}};
+    auto const seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+    if (route.whole) {
+        object["seconds"] = json::object{{"whole", seconds(*route.whole)},  {"queue", seconds(route.queue)},
+                                         {"load", seconds(route.load)},     {"prompt", seconds(route.prompt)},
+                                         {"answer", seconds(route.answer)}, {"travel", seconds(route.travel)}};
+    }
+    return object;
+}
+
 json::object to_json(ForeignModelView const& model)
 {
     return {{"name", model.name},

@@ -15,6 +15,7 @@ boost::json::object to_json(ExternalEngineView const& engine);
 boost::json::object to_json(ModelDetails const& details);
 boost::json::object to_json(SuggestionView const& suggestion);
 boost::json::object to_json(PlanView const& plan);
+boost::json::object to_json(RouteView const& route);
 boost::json::object to_json(ForeignModelView const& model);
 boost::json::object to_json(DeviceView const& device);
 boost::json::object to_json(GpuView const& gpu);

@@ -355,6 +355,34 @@ Task<Result<api::ModelView>> DeviceServices::remove(std::string name)
                         [&](models::Model const& removed) { return view_of(removed, device_); });
 }
 
+Result<std::vector<api::RouteView>> DeviceServices::routes(api::RouteQuestion question) const
+{
+    auto work = std::optional<scheduling::Work>{};
+    if (question.prompt_tokens > 0 || question.output_tokens > 0) {
+        work = scheduling::Work{double{1} * question.prompt_tokens, double{1} * question.output_tokens};
+    }
+    auto const standings = device_.scheduler().explain(question.model, work);
+    if (!standings) {
+        return std::unexpected(standings.error());
+    }
+    auto views = std::vector<api::RouteView>{};
+    for (auto const& standing : *standings) {
+        auto const& times = standing.prediction;
+        views.push_back({.device = device_.name_of(standing.device),
+                         .state = standing.is_left_out ? "left out"
+                                  : standing.is_chosen ? "chosen"
+                                                       : "possible",
+                         .reason = standing.reason,
+                         .whole = standing.is_left_out ? std::nullopt : std::optional(times.whole()),
+                         .queue = times.queue,
+                         .load = times.load,
+                         .prompt = times.prompt,
+                         .answer = times.answer,
+                         .travel = times.travel});
+    }
+    return views;
+}
+
 api::StatusView DeviceServices::status() const
 {
     return {.version = PLEXUS_VERSION,
@@ -365,6 +393,8 @@ api::StatusView DeviceServices::status() const
             .addresses = texts_of(device_.host().listen_addresses()),
             .running_tasks = device_.scheduler().running(),
             .queued_tasks = device_.scheduler().queued(),
+            .foretold_tasks = device_.scheduler().foretold().all,
+            .closely_foretold_tasks = device_.scheduler().foretold().close,
             .uptime = device_.env().now() - device_.started(),
             .is_ready = true,
             .sandbox = sandbox_view(device_.sandbox().last()),

@@ -41,6 +41,7 @@ private:
     Task<Result<api::ModelDetails>> details(std::string name) override;
     std::vector<api::SuggestionView> suggestions() const override;
     Result<api::PlanView> plan(std::string name, std::uint32_t length, std::uint32_t slots) const override;
+    Result<std::vector<api::RouteView>> routes(api::RouteQuestion question) const override;
     Task<Result<std::vector<api::ForeignModelView>>> foreign(std::string kind, std::string folder) override;
     /// Zero in `given` means: as each device would have it.
     std::vector<api::FitView> fits(models::GgufSummary const& summary, inference::EngineShape given) const;

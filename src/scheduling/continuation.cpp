@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "inference/chat_events.h"
+
 namespace plexus::scheduling {
 
 namespace json = boost::json;
@@ -68,8 +70,8 @@ void Continuation::note_text(std::string_view chunk)
     }
     auto code = boost::system::error_code{};
     auto value = json::parse(chunk, code);
-    if (code || is_usage_alone(value)) {
-        is_known_ = is_known_ && !code;
+    if (!code && is_usage_alone(value)) {
+        inference::read_timings(chunk, timings_.emplace());
         return;
     }
     auto* const delta = delta_of(value);

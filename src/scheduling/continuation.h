@@ -27,8 +27,12 @@ public:
     Result<std::string> body(std::string_view asked) const;
 
     bool has_tokens() const { return !tokens_.empty(); }
-    /// The answer is there whole, but not yet how many tokens it took.
+    /// Part of the answer was noted, and none of its tokens.
+    bool has_text_alone() const { return !text_.empty(); }
+    /// The answer is there whole, but perhaps not yet how many tokens it took.
     bool is_whole() const { return is_whole_; }
+    /// What it took, which an engine of ours tells last.
+    std::optional<Timings> const& timings() const { return timings_; }
 
 private:
     void note_text(std::string_view json);
@@ -38,6 +42,7 @@ private:
     std::uint64_t text_tokens_ = 0;
     bool is_known_ = true;  // all that was said stands in one of these
     bool is_whole_ = false;
+    std::optional<Timings> timings_;
 };
 
 /// Whether a chunk of a chat tells what the answer took, and nothing of the answer.

@@ -89,6 +89,8 @@ TEST_CASE("continuation: it knows when all but the usage was said")
 {
     CHECK_FALSE(after({said("One", {3}), usage}).is_whole());
     CHECK(after({said("One", {3}), finish}).is_whole());
+    CHECK_FALSE(after({said("One", {3}), finish}).timings());
+    CHECK(after({said("One", {3}), finish, usage}).timings().value().completion_tokens == 3);
     CHECK(after({said("One", {3}), finish}).body(question));
     CHECK(is_usage_alone(usage.json));
     CHECK_FALSE(is_usage_alone(finish.json));

@@ -131,6 +131,7 @@ TEST_CASE("failover: a device that has no room for the rest is passed over")
     auto mesh = Failover{};
     auto task = [&]() -> Task<> {
         mesh.left.catalog->set_models({model("tiny")});
+        mesh.left.catalog->observe(model("tiny").digest, 2000, 20'000);
         mesh.left.runner.script = {.chunks = words, .fails_at = 3, .tells_tokens = true};
         mesh.right.runner.script.fails_at = 0;
         mesh.right.runner.script.failure = ErrorKind::too_large;

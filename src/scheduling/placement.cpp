@@ -7,50 +7,92 @@ namespace plexus::scheduling {
 namespace {
 
 constexpr double equal_ratio = 1.1;
-constexpr long slowest_step = -1'000'000;  // of a speed of zero
+constexpr double load_bytes_per_second = 1e9;
+constexpr double start_seconds = 0.1;     // of an engine
+constexpr double cost_of_company = 0.5;   // each other answer under way slows one by so much
+constexpr double assumed_prefill = 100;   // tokens per second, where nothing is known
+constexpr double assumed_decode = 10;
+constexpr double longest_seconds = 1e6;
 
-/// Speeds in one step count as equal. Steps, not differences, keep the order a strict one.
-long speed_step(Candidate const& candidate)
+Duration in_seconds(double seconds)
 {
-    auto const speed = candidate.speed.decode.per_second;
-    return speed > 0 ? std::lround(std::log(speed) / std::log(equal_ratio)) : slowest_step;
+    auto const limited = seconds > 0 ? std::min(seconds, longest_seconds) : 0.0;
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(limited));
 }
 
-/// Smaller is better.
-auto rank_of(Candidate const& candidate)
+double seconds_of(Duration time)
 {
-    auto const waiting = std::uint64_t{candidate.running} + candidate.queued;
-    return std::tuple(!candidate.is_self, -speed_step(candidate), !candidate.is_loaded, waiting, candidate.device);
+    return std::chrono::duration<double>(time).count();
 }
 
-std::string reason_of(Candidate const& candidate)
+double known_or(double per_second, double assumed)
 {
-    if (candidate.is_self) {
-        return "this device holds the model";
-    }
-    auto const& decode = candidate.speed.decode;
-    return fmt::format("{} {:.0f} tokens a second{}", decode.is_estimate() ? "estimated" : "measured",
-                       decode.per_second, candidate.is_loaded ? ", the model is in memory" : "");
+    return per_second > 0 ? per_second : assumed;
 }
 
-class SimplePlacement final : public Placement {
+/// Times in one step count as equal. Steps, not differences, keep the order a strict one.
+long step_of(Duration time)
+{
+    return std::lround(std::log(std::max(seconds_of(time), 1e-6)) / std::log(equal_ratio));
+}
+
+std::string reason_of(Candidate const& candidate, Prediction const& prediction)
+{
+    auto parts = std::string{};
+    auto const add = [&](Duration time, std::string_view what) {
+        if (seconds_of(time) >= 0.05) {
+            parts += fmt::format("{}{:.1f} s {}", parts.empty() ? ": " : ", ", seconds_of(time), what);
+        }
+    };
+    add(prediction.queue, "in the queue");
+    add(prediction.load, "to load the model");
+    add(prediction.prompt, "for the prompt");
+    add(prediction.answer, "for the answer");
+    auto const* const guess = candidate.speed.decode.is_estimate() ? ", by an estimate of its speed" : "";
+    return fmt::format("{:.1f} s expected{}{}", seconds_of(prediction.whole()), parts, guess);
+}
+
+class PredictingPlacement final : public Placement {
 public:
-    std::vector<Choice> rank(std::vector<Candidate> const& candidates) const override
+    std::vector<Choice> rank(std::vector<Candidate> const& candidates, Work const& work) const override
     {
         auto choices = std::vector<Choice>{};
         for (std::size_t index = 0; index < candidates.size(); ++index) {
-            choices.push_back({index, reason_of(candidates[index])});
+            auto const prediction = predict(candidates[index], work);
+            choices.push_back({index, prediction, reason_of(candidates[index], prediction)});
         }
-        std::ranges::sort(choices, {}, [&](Choice const& choice) { return rank_of(candidates[choice.candidate]); });
+        std::ranges::sort(choices, {}, [&](Choice const& choice) {
+            auto const& candidate = candidates[choice.candidate];
+            return std::tuple(step_of(choice.prediction.whole()), !candidate.is_self, -candidate.known_tokens,
+                              !candidate.is_loaded, candidate.device);
+        });
         return choices;
     }
 };
 
 }  // namespace
 
-std::unique_ptr<Placement> make_simple_placement()
+Prediction predict(Candidate const& candidate, Work const& work)
 {
-    return std::make_unique<SimplePlacement>();
+    auto const slots = std::max<double>(candidate.slots, 1);
+    auto const ahead = double{1} * candidate.running + candidate.queued;
+    auto const company = std::min(ahead, slots - 1);
+    auto const slowdown = (1 + cost_of_company * company) * candidate.correction;
+    auto const unread = std::max(work.prompt_tokens - candidate.known_tokens, 1.0);
+    auto const prompt = unread / known_or(candidate.speed.prefill.per_second, assumed_prefill) * slowdown;
+    auto const answer = work.output_tokens / known_or(candidate.speed.decode.per_second, assumed_decode) * slowdown;
+    auto const rounds = ahead < slots ? 0 : (ahead - slots + 1) / slots;
+    auto const load = start_seconds + static_cast<double>(candidate.model_bytes) / load_bytes_per_second;
+    return {.queue = in_seconds(rounds * answer),
+            .load = in_seconds(candidate.is_loaded ? 0 : load),
+            .prompt = in_seconds(prompt),
+            .answer = in_seconds(answer),
+            .travel = candidate.is_self ? Duration::zero() : candidate.round_trip};
+}
+
+std::unique_ptr<Placement> make_placement()
+{
+    return std::make_unique<PredictingPlacement>();
 }
 
 }  // namespace plexus::scheduling

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "scheduling/continuation.h"
 #include "scheduling/executor.h"
+#include "scheduling/experience.h"
 #include "scheduling/resolve.h"
 #include "stream/messages.h"
 
@@ -149,11 +150,18 @@ ErrorKind told_kind(ErrorKind kind)
     }
 }
 
+/// What is known of a task before it is placed.
+struct Asked {
+    std::string_view body;
+    PromptBlocks blocks{};
+    std::optional<Work> work{};  ///< nothing: by the body
+};
+
 class SchedulerImpl final : public Scheduler {
 public:
     SchedulerImpl(Env& env, host::Host& host, catalog::Catalog& catalog, Runner& runner, Options options)
         : env_(env), host_(host), catalog_(catalog), name_of_(std::move(options.name_of)),
-          placement_(options.placement ? std::move(options.placement) : make_simple_placement()),
+          placement_(options.placement ? std::move(options.placement) : make_placement()),
           executor_(env, runner, catalog, options.limits)
     {
         host.handle(std::string(task_protocol), host::Admission::member,
@@ -161,6 +169,8 @@ public:
     }
 
     Result<std::unique_ptr<RunningTask>> start(InferenceTask task) override;
+    Result<std::vector<Standing>> explain(std::string_view model, std::optional<Work> work) const override;
+    Foretold foretold() const override { return {experience_.foretold(), experience_.noted()}; }
     std::size_t running() const override { return executor_.running(); }
     std::size_t queued() const override { return executor_.queued(); }
     Task<> stop() override { return executor_.stop(); }
@@ -168,25 +178,33 @@ public:
     Env& env() { return env_; }
     std::unique_ptr<Attempt> attempt(PeerId const& device, Start start);
     /// The devices that may go on with a task after losses; those that were never lost come first.
-    std::vector<Route> routes_again(std::string const& model, TaskKind kind, Losses const& losses) const;
+    std::vector<Route> routes_again(std::string const& model, TaskKind kind, Asked const& asked,
+                                    Losses const& losses) const;
+    void note(Route const& route, PromptBlocks blocks, Outcome const& outcome)
+    {
+        experience_.note(route.device, route.model, std::move(blocks), outcome);
+    }
     std::string name_of(PeerId const& device) const { return name_of_ ? name_of_(device) : device.short_text(); }
 
 private:
-    Result<std::vector<Route>> routes(Resolved const& resolved) const;
-    void add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders) const;
+    Result<std::vector<Route>> routes(Resolved const& resolved, Asked const& asked) const;
+    void add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders, Asked const& asked) const;
+    Candidate candidate_of(catalog::Holder const& holder, Asked const& asked) const;
+    Duration round_trip_to(PeerId const& device) const;
 
     Env& env_;
     host::Host& host_;
     catalog::Catalog& catalog_;
     std::function<std::string(PeerId const&)> name_of_;
     std::unique_ptr<Placement> placement_;
+    Experience experience_;
     Executor executor_;
 };
 
 class PlacedTask final : public RunningTask {
 public:
-    PlacedTask(SchedulerImpl& scheduler, InferenceTask task, std::vector<Route> routes)
-        : scheduler_(scheduler), task_(std::move(task)), routes_(std::move(routes))
+    PlacedTask(SchedulerImpl& scheduler, InferenceTask task, PromptBlocks blocks, std::vector<Route> routes)
+        : scheduler_(scheduler), task_(std::move(task)), blocks_(std::move(blocks)), routes_(std::move(routes))
     {
     }
 
@@ -195,8 +213,11 @@ public:
         while (!over_) {
             if (!attempt_) {
                 attempt_ = scheduler_.attempt(route().device, start_message());
+                waited_ = Duration::zero();
             }
+            auto const from = scheduler_.env().now();
             auto reply = co_await attempt_->next(task_.deadline);
+            waited_ += scheduler_.env().now() - from;
             auto const* failed = reply ? std::get_if<Failed>(&*reply) : nullptr;
             if (reply && failed == nullptr) {
                 if (auto event = take(std::move(*reply)); !event || *event) {
@@ -207,6 +228,9 @@ public:
             auto const is_told = failed != nullptr;
             auto const error = is_told ? failed->error : reply.error();
             attempt_.reset();
+            if (so_far_.timings()) {  // nothing is missing but its end
+                co_return event_of(Done{*so_far_.timings()});
+            }
             auto const told = told_error(error, is_told);
             if (!goes_elsewhere(error, told, is_told)) {
                 over_ = true;
@@ -246,7 +270,7 @@ private:
         if (!goes_on_ && ++at_ < routes_.size()) {
             return true;
         }
-        auto again = scheduler_.routes_again(model_name(), task_.kind, losses_);
+        auto again = scheduler_.routes_again(model_name(), task_.kind, {task_.body, blocks_}, losses_);
         std::erase_if(again, [this](Route const& each) { return goes_on_ && each.is_external; });
         if (again.empty()) {
             at_ = routes_.size() - 1;
@@ -263,7 +287,9 @@ private:
         if (!std::exchange(has_spoken_, false)) {
             return true;
         }
-        auto body = task_.kind == TaskKind::chat ? so_far_.body(task_.body) : fail(ErrorKind::closed, "it is no chat");
+        // An engine of ours that tells no tokens is not followed by text: a retry would be no better.
+        auto const is_lost = task_.kind != TaskKind::chat || (so_far_.has_text_alone() && !route().is_external);
+        auto body = is_lost ? fail(ErrorKind::closed, "it cannot be continued") : so_far_.body(task_.body);
         if (!body || body->size() > max_body_bytes) {
             lost_.reset();
             return false;
@@ -330,15 +356,33 @@ private:
             event.text = std::move(chunk->json);
         } else {
             event.timings = std::get<Done>(reply).timings;
+            note_outcome(event.timings);
             over_ = true;
             attempt_.reset();
         }
         return event;
     }
 
+    /// Of answers that were given where they were expected, in one piece.
+    void note_outcome(Timings const& timings)
+    {
+        if (goes_on_ || !inference::is_streamed(task_.kind)) {
+            return;
+        }
+        scheduler_.note(route(), std::move(blocks_),
+                        {.work = route().work,
+                         .prediction = route().prediction,
+                         .prompt_tokens = timings.prompt_tokens,
+                         .output_tokens = timings.completion_tokens,
+                         .body = task_.body,
+                         .took = waited_});
+    }
+
     SchedulerImpl& scheduler_;
     InferenceTask task_;  // its body grows by what was said
+    PromptBlocks blocks_;
     std::vector<Route> routes_;  // best first; those before at_ have refused
+    Duration waited_{};          // for replies of this attempt
     std::size_t at_ = 0;
     Losses losses_;
     bool has_spoken_ = false;  // this attempt gave out a chunk
@@ -360,41 +404,65 @@ std::unique_ptr<Attempt> SchedulerImpl::attempt(PeerId const& device, Start star
     return std::make_unique<RemoteAttempt>(env_, host_, device, std::move(start));
 }
 
-Candidate candidate_of(catalog::Holder const& holder)
+Duration SchedulerImpl::round_trip_to(PeerId const& device) const
 {
-    auto const& snapshot = *holder.entry.snapshot;
-    return {.device = holder.entry.device,
-            .is_self = holder.entry.is_self,
-            .is_loaded = holder.model->loaded.has_value(),
-            .running = snapshot.running,
-            .queued = snapshot.queued,
-            .speed = holder.model->speed};
+    for (auto const& connection : host_.connections()) {
+        if (connection.peer == device) {
+            return connection.round_trip;
+        }
+    }
+    return {};
 }
 
-void SchedulerImpl::add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders) const
+Candidate SchedulerImpl::candidate_of(catalog::Holder const& holder, Asked const& asked) const
 {
+    auto const& snapshot = *holder.entry.snapshot;
+    auto const& model = *holder.model;
+    auto const& device = holder.entry.device;
+    return {.device = device,
+            .is_self = holder.entry.is_self,
+            .is_loaded = model.loaded.has_value() || model.is_external,
+            .slots = model.loaded ? model.loaded->slots : 0,
+            .running = snapshot.running,
+            .queued = snapshot.queued,
+            .speed = model.speed,
+            .model_bytes = model.size_bytes,
+            .known_tokens = experience_.known_tokens(device, model.digest, asked.blocks),
+            .round_trip = holder.entry.is_self ? Duration::zero() : round_trip_to(device),
+            .correction = experience_.correction(device, model.digest)};
+}
+
+void SchedulerImpl::add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders,
+                               Asked const& asked) const
+{
+    if (holders.empty()) {
+        return;
+    }
+    auto const work = asked.work.value_or(experience_.work(holders.front().model->digest, asked.body));
     auto candidates = std::vector<Candidate>{};
     auto models = std::vector<catalog::Model const*>{};
     for (auto const& holder : holders) {
         if (holder.entry.state == catalog::State::ready) {
-            candidates.push_back(candidate_of(holder));
+            candidates.push_back(candidate_of(holder, asked));
             models.push_back(holder.model);
         }
     }
-    for (auto& choice : placement_->rank(candidates)) {
+    for (auto& choice : placement_->rank(candidates, work)) {
         auto const& model = *models.at(choice.candidate);
         routes.push_back({.device = candidates.at(choice.candidate).device,
                           .model = model.digest,
                           .reason = std::move(choice.reason),
-                          .is_external = model.is_external});
+                          .is_external = model.is_external,
+                          .work = work,
+                          .prediction = choice.prediction});
     }
 }
 
-Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
+Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved, Asked const& asked) const
 {
     auto found = std::vector<Route>{};
-    add_routes(found, resolved.holders);
-    add_routes(found, resolved.substitutes);
+    add_routes(found, resolved.holders, asked);
+    add_routes(found, resolved.substitutes, asked);
     if (found.empty()) {
         auto away = std::string{};
         for (auto const& holder : resolved.holders) {
@@ -406,10 +474,11 @@ Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved) const
     return found;
 }
 
-std::vector<Route> SchedulerImpl::routes_again(std::string const& model, TaskKind kind, Losses const& losses) const
+std::vector<Route> SchedulerImpl::routes_again(std::string const& model, TaskKind kind, Asked const& asked,
+                                               Losses const& losses) const
 {
     auto const resolved = resolve(catalog_, model, kind);
-    auto found = resolved ? routes(*resolved).value_or(std::vector<Route>{}) : std::vector<Route>{};
+    auto found = resolved ? routes(*resolved, asked).value_or(std::vector<Route>{}) : std::vector<Route>{};
     auto const losses_of = [&](Route const& route) {
         auto const lost = losses.find(route.device);
         return lost == losses.end() ? 0 : lost->second;
@@ -428,11 +497,39 @@ Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(InferenceTask task)
     if (!resolved) {
         return std::unexpected(resolved.error());
     }
-    auto found = routes(*resolved);
+    auto asked = Asked{task.body, blocks_of(task.body)};
+    auto found = routes(*resolved, asked);
     if (!found) {
         return std::unexpected(found.error());
     }
-    return std::make_unique<PlacedTask>(*this, std::move(task), std::move(*found));
+    return std::make_unique<PlacedTask>(*this, std::move(task), std::move(asked.blocks), std::move(*found));
+}
+
+Result<std::vector<Standing>> SchedulerImpl::explain(std::string_view model, std::optional<Work> work) const
+{
+    auto const resolved = resolve(catalog_, model, TaskKind::chat);
+    if (!resolved) {
+        return std::unexpected(resolved.error());
+    }
+    auto standings = std::vector<Standing>{};
+    for (auto const& route : routes(*resolved, {.body = {}, .work = work}).value_or(std::vector<Route>{})) {
+        standings.push_back({.device = route.device,
+                             .model = route.model,
+                             .is_chosen = standings.empty(),
+                             .prediction = route.prediction,
+                             .reason = route.reason});
+    }
+    for (auto const* holders : {&resolved->holders, &resolved->substitutes}) {
+        for (auto const& holder : *holders) {
+            if (holder.entry.state != catalog::State::ready) {
+                standings.push_back({.device = holder.entry.device,
+                                     .model = holder.model->digest,
+                                     .is_left_out = true,
+                                     .reason = "it is away"});
+            }
+        }
+    }
+    return standings;
 }
 
 class EngineRunner final : public Runner {

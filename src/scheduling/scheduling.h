@@ -28,6 +28,24 @@ struct Route {
     ModelDigest model;
     std::string reason;
     bool is_external = false;  ///< by an engine that the owner runs
+    Work work{};               ///< as it was expected when the route was chosen
+    Prediction prediction{};
+};
+
+/// How a device stands for a task.
+struct Standing {
+    PeerId device;
+    ModelDigest model;
+    bool is_chosen = false;
+    bool is_left_out = false;
+    Prediction prediction{};  ///< unless it is left out
+    std::string reason{};     ///< why it would take so long, or why it is left out
+};
+
+/// How well the times of tasks of this device were foretold.
+struct Foretold {
+    std::uint64_t close = 0;  ///< within a quarter
+    std::uint64_t all = 0;
 };
 
 /// One step of a task.
@@ -83,7 +101,7 @@ struct Options {
     Limits limits;
     /// The name of a device for people; nothing set: the end of its id.
     std::function<std::string(PeerId const&)> name_of;
-    /// Nothing set: make_simple_placement().
+    /// Nothing set: make_placement().
     std::unique_ptr<Placement> placement;
 };
 
@@ -100,6 +118,11 @@ public:
     /// Errors: `not_found` (with the nearest name), `malformed` (the model is not made for such tasks, with one that is),
     /// `unavailable` (all its devices are away), `too_large`.
     virtual Result<std::unique_ptr<RunningTask>> start(InferenceTask task) = 0;
+
+    /// How the holders of a model stand for a task of so many tokens, the best first. Nothing is asked of them. Nothing in
+    /// `work`: as tasks for the model are wont to be. Errors: `not_found`, `malformed`, as `start`.
+    virtual Result<std::vector<Standing>> explain(std::string_view model, std::optional<Work> work) const = 0;
+    virtual Foretold foretold() const = 0;
 
     virtual std::size_t running() const = 0;
     virtual std::size_t queued() const = 0;

@@ -12,7 +12,7 @@ namespace {
 class ScriptedGeneration final : public inference::Generation {
 public:
     ScriptedGeneration(ScriptedRunner& runner, TaskKind kind, std::size_t said)
-        : runner_(runner), kind_(kind), script_(runner.script), said_(said)
+        : runner_(runner), kind_(kind), script_(runner.script), said_(said), prompt_tokens_(runner.last_body.size() / 4)
     {
         ++runner_.alive;
     }
@@ -30,15 +30,25 @@ public:
         if (said_ + given_ >= script_.chunks) {
             co_return std::optional<inference::Part>{};
         }
-        co_await sleep_for(runner_.env, script_.pause);
+        co_await sleep_for(runner_.env, script_.pause + (given_ == 0 ? reading_time() : Duration::zero()));
         ++runner_.produced;
-        timings_ = {64, given_ + 1, 400, 100};
+        timings_ = script_.prefill_per_second > 0
+                       ? inference::Timings{prompt_tokens_, given_ + 1, script_.prefill_per_second,
+                                            std::chrono::duration<double>(1s) / script_.pause}
+                       : inference::Timings{64, given_ + 1, 400, 100};
         co_return part(said_ + given_++);
     }
 
     inference::Timings const& timings() const override { return timings_; }
 
 private:
+    Duration reading_time() const
+    {
+        auto const seconds = script_.prefill_per_second > 0 ? double{1} * prompt_tokens_ / script_.prefill_per_second
+                                                            : 0;
+        return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+    }
+
     inference::Part part(std::size_t number) const
     {
         if (script_.speaks || script_.tells_tokens) {
@@ -62,6 +72,7 @@ private:
     TaskKind kind_;
     Script script_;
     std::size_t said_;  // before it began
+    std::uint64_t prompt_tokens_;
     std::size_t given_ = 0;
     inference::Timings timings_;
 };
@@ -107,6 +118,9 @@ Task<Result<std::unique_ptr<inference::Generation>>> ScriptedRunner::start(Model
     }
     if (script.fails_at == 0) {
         co_return fail(script.failure, "the script says so");
+    }
+    if (script.prefill_per_second > 0) {
+        script.chunks = boost::json::parse(last_body).at("max_tokens").to_number<std::size_t>();
     }
     co_return std::make_unique<ScriptedGeneration>(*this, kind, script.tells_tokens ? said_in(last_body) : 0);
 }

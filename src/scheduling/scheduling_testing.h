@@ -16,6 +16,7 @@ struct Script {
     std::size_t chunk_bytes = 0;  ///< padding
     Duration pause = std::chrono::milliseconds(20);   ///< before each chunk
     Duration loading = Duration::zero();
+    double prefill_per_second = 0;  ///< tokens of four bytes, before the first chunk; then it gives "max_tokens" chunks
     std::size_t fails_at = SIZE_MAX;  ///< the chunk that never comes
     ErrorKind failure = ErrorKind::closed;
     bool speaks = false;  ///< its chunks are those of a chat: "0 ", "1 "

@@ -14,7 +14,7 @@ from mesh_testing import devices
 COMMANDS = ["", "up", "down", "serve", "status", "doctor", "version", "ask", "chat", "invite", "join", "device", "device ls",
             "engine", "engine add", "engine ls", "engine test", "engine rm",
             "model", "model ls", "model import", "model copy", "model rm", "model pull",
-            "model search", "model show", "model verify", "model plan", "help"]
+            "model search", "model show", "model verify", "model plan", "route", "route explain", "help"]
 
 
 class WithoutDaemon(unittest.TestCase):

@@ -67,13 +67,17 @@ Task<bool> misbehave(LifeHandle life)
     co_return life->silent;
 }
 
-/// One answer, as server-sent events if it is streamed, cut anywhere.
-std::vector<std::string> cut_answer(LifeHandle const& life, TaskKind kind, std::vector<std::string> const& parts)
+/// The rest of an answer, as server-sent events if it is streamed, cut anywhere. Each part of a chat is a token.
+std::vector<std::string> cut_answer(LifeHandle const& life, TaskKind kind, std::vector<std::string> const& parts,
+                                    std::size_t said)
 {
     auto const streams = inference::is_streamed(kind);
     auto cut = std::vector<std::string>{};
-    for (auto const& part : parts) {
-        auto const event = streams ? "data: " + part + "\n\n" : part;
+    for (auto index = said; index < parts.size(); ++index) {
+        auto const& part = parts[index];
+        auto const is_token = kind == TaskKind::chat && index + 1 < parts.size();
+        auto const id = is_token ? fmt::format("id: {}\n", index) : "";
+        auto const event = streams ? id + "data: " + part + "\n\n" : part;
         auto const at = life->env.random("engine").below(event.size());
         cut.push_back(event.substr(0, at));
         cut.push_back(event.substr(at));
@@ -104,7 +108,8 @@ Task<> answer(LifeHandle life, std::uint32_t id, TaskKind kind, std::string body
     if (!co_await send(life, EngineFrameType::head, id, std::string_view("\xc8\0\0\0", 4))) {
         co_return;
     }
-    for (auto const& piece : cut_answer(life, kind, expected_parts(life->model, kind, body))) {
+    auto const said = take_said(body);
+    for (auto const& piece : cut_answer(life, kind, expected_parts(life->model, kind, body), said)) {
         co_await sleep_for(life->env, life->mood->pause / 2);
         if (life->over || life->cancelled.contains(id) || co_await misbehave(life)) {
             co_return;
@@ -218,6 +223,19 @@ std::vector<std::string> expected_parts(crypto::Digest32 const& model, TaskKind 
     auto const hash = crypto::sha256(seed);
     auto const count = 1 + std::to_integer<std::size_t>(hash.bytes()[0]) % longest_answer;
     return inference::is_streamed(kind) ? chunks(hash, count, body.size() / 4) : document(hash, count);
+}
+
+std::size_t take_said(std::string& body)
+{
+    auto const from = body.find(R"(,"plexus_said":[)");
+    if (from == std::string::npos) {
+        return 0;
+    }
+    auto const to = body.find(']', from);
+    auto const said = static_cast<std::size_t>(std::count(body.begin() + static_cast<std::ptrdiff_t>(from) + 1,
+                                                          body.begin() + static_cast<std::ptrdiff_t>(to), ','));
+    body.erase(from, to + 1 - from);
+    return said + 1;
 }
 
 sim::Program scripted_engine(std::shared_ptr<EngineMood const> mood)

@@ -20,6 +20,10 @@ struct EngineMood {
 /// streamed it may be cut elsewhere.
 std::vector<std::string> expected_parts(crypto::Digest32 const& model, inference::TaskKind kind, std::string_view body);
 
+/// Takes the tokens of the answer so far out of the body of a chat. Each part of the answer but the last is a token; they count
+/// from 0. How many there were.
+std::size_t take_said(std::string& body);
+
 /// Speaks stream/engine_protocol.h as plexus-engine does; the model is the file that it is handed.
 sim::Program scripted_engine(std::shared_ptr<EngineMood const> mood);
 

@@ -178,19 +178,24 @@ Task<> Traitor::serve_task(std::unique_ptr<host::Stream> stream)
     auto& random = env_.random("attack");
     auto const limit = env_.deadline_in(patience);
     auto const message = co_await with_deadline(env_, limit, stream::read_message(*stream, max_start_bytes));
-    auto const start = and_then(message, [](Bytes const& bytes) { return decode_start(bytes); });
+    auto start = and_then(message, [](Bytes const& bytes) { return decode_start(bytes); });
     if (!start) {
         co_return;
     }
+    auto const said = take_said(start->body);
     auto const parts = expected_parts(start->model, start->kind, start->body);
+    auto first = Chunk{0, parts[said]};
+    if (start->kind == inference::TaskKind::chat && said + 1 < parts.size()) {
+        first.tokens = {static_cast<std::uint32_t>(said)};
+    }
     auto replies = std::vector<Bytes>{};
     auto const kind = random.below(6);
     if (kind != 0) {
         replies.push_back(encode(Reply(Accepted{})));
     }
-    replies.push_back(encode(Reply(Chunk{0, parts[0]})));
+    replies.push_back(encode(Reply(first)));
     switch (kind) {
-    case 1: replies.push_back(encode(Reply(Chunk{0, parts[0]}))); break;
+    case 1: replies.push_back(encode(Reply(first))); break;
     case 2: replies.push_back(encode(Reply(Chunk{2, parts[parts.size() / 2]}))); break;
     case 3: replies.push_back(random.bytes(50)); break;
     case 4: replies.push_back(encode(Reply(Accepted{}))); break;
