@@ -234,10 +234,11 @@ TEST_CASE("engine: cut behind any token, a chat goes on to the same words, the s
         auto seeded = story;
         seeded["temperature"] = 1;
         seeded["seed"] = 7;
-        for (auto const& [asked, step] : {std::pair(story, 1), std::pair(strict, 1), std::pair(seeded, 8)}) {
+        auto const every = std::getenv("PLEXUS_FAILOVER_ALL") != nullptr ? 1 : 5;
+        for (auto const& [asked, step] : {std::pair(story, every), std::pair(strict, 1), std::pair(seeded, 2 * every)}) {
             auto const whole = co_await parts_of(device, asked);
             auto const all = co_await cut_everywhere(device, asked, whole, step);
-            CHECK(all.size() >= 8);
+            CHECK(all.size() >= 7);
             for (auto const& both : all) {
                 CHECK(both == text_of(whole));
             }
@@ -260,7 +261,7 @@ TEST_CASE("engine: an answer that is another each time goes on in the form that 
         }
         auto story = asked_for(
             R"({"messages":[{"role":"user","content":"Tell a story"}],"max_tokens":100,"ignore_eos":true})");
-        for (auto const& both : co_await cut_everywhere(device, story, co_await parts_of(device, story), 9)) {
+        for (auto const& both : co_await cut_everywhere(device, story, co_await parts_of(device, story), 20)) {
             CHECK(both.contains("|length|"));
             CHECK(both.ends_with("+100"));
         }

@@ -1,6 +1,6 @@
 """Answers that go on when what gives them is lost: three devices in namespaces, one asks, two hold the model.
 
-PLEXUS_FAILOVER_ALL=1 kills at each of the first 64 pieces in each dialect; without, at every ninth.
+PLEXUS_FAILOVER_ALL=1 kills at each of the first 64 pieces in each dialect; without, at every sixteenth.
 """
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tool_model import WEATHER, write_tool_model
 QUESTION = "Tell a long story about a fox and a bear"
 LENGTH = 72
 SAME_EACH_TIME = {"PLEXUS_ENGINE_SLOTS": "1", "PLEXUS_ENGINE_PROMPT_CACHE": "false"}
-CUTS = range(1, 65, 1 if os.environ.get("PLEXUS_FAILOVER_ALL") == "1" else 9)
+CUTS = range(1, 65, 1 if os.environ.get("PLEXUS_FAILOVER_ALL") == "1" else 16)
 
 
 class Stream:
