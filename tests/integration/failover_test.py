@@ -2,13 +2,16 @@
 
 PLEXUS_FAILOVER_ALL=1 kills at each of the first 64 pieces in each dialect; without, at every sixteenth.
 """
+import collections
 import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -51,8 +54,8 @@ class Chat:
     path = "/v1/chat/completions"
 
     @staticmethod
-    def body():
-        return {"model": "tiny", "temperature": 0, "max_tokens": LENGTH, "stream": True, "stream_options": {"include_usage": True},
+    def body(length: int = LENGTH):
+        return {"model": "tiny", "temperature": 0, "max_tokens": length, "stream": True, "stream_options": {"include_usage": True},
                 "messages": [{"role": "user", "content": QUESTION}]}
 
     @staticmethod
@@ -77,8 +80,8 @@ class Responses:
     path = "/v1/responses"
 
     @staticmethod
-    def body():
-        return {"model": "tiny", "temperature": 0, "max_output_tokens": LENGTH, "stream": True, "input": QUESTION}
+    def body(length: int = LENGTH):
+        return {"model": "tiny", "temperature": 0, "max_output_tokens": length, "stream": True, "input": QUESTION}
 
     @staticmethod
     def piece(line):
@@ -101,8 +104,8 @@ class Messages:
     path = "/v1/messages"
 
     @staticmethod
-    def body():
-        return {"model": "tiny", "temperature": 0, "max_tokens": LENGTH, "stream": True,
+    def body(length: int = LENGTH):
+        return {"model": "tiny", "temperature": 0, "max_tokens": length, "stream": True,
                 "messages": [{"role": "user", "content": QUESTION}]}
 
     @staticmethod
@@ -122,8 +125,8 @@ class Ollama:
     path = "/api/chat"
 
     @staticmethod
-    def body():
-        return {"model": "tiny", "stream": True, "options": {"temperature": 0, "num_predict": LENGTH},
+    def body(length: int = LENGTH):
+        return {"model": "tiny", "stream": True, "options": {"temperature": 0, "num_predict": length},
                 "messages": [{"role": "user", "content": QUESTION}]}
 
     @staticmethod
@@ -141,7 +144,9 @@ DIALECTS = (Chat, Responses, Messages, Ollama)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "network namespaces are made by root")
-class Failover(unittest.TestCase):
+class ThreeDevices(unittest.TestCase):
+    """One that asks, and two that hold the model."""
+
     @classmethod
     def setUpClass(cls):
         names = ("asker", "left", "right")
@@ -199,8 +204,31 @@ class Failover(unittest.TestCase):
 
     def kill_engine(self, name: str) -> None:
         for engine in self.executors[name].engines():
-            os.kill(engine, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
 
+    def kill(self, name: str) -> None:
+        self.executors[name].kill()
+
+    def start_again(self, name: str) -> None:
+        self.executors[name].start()
+
+    def halt(self, name: str) -> None:
+        os.kill(self.executors[name].process.pid, signal.SIGSTOP)
+
+    def go_on(self, name: str) -> None:
+        os.kill(self.executors[name].process.pid, signal.SIGCONT)
+
+    def cut_off(self, name: str) -> None:
+        run("ip", "-n", self.places[name][0], "link", "set", "eth0", "down")
+
+    def join(self, name: str) -> None:
+        space = self.places[name][0]
+        run("ip", "-n", space, "link", "set", "eth0", "up")
+        run("ip", "-n", space, "route", "replace", "10.77.0.0/24", "dev", "eth0", "congctl", "cubic")
+
+
+class Failover(ThreeDevices):
     def test_an_engine_that_is_killed_anywhere_changes_no_word_in_any_dialect(self):
         gaps = []
         for dialect in DIALECTS:
@@ -213,25 +241,7 @@ class Failover(unittest.TestCase):
               f"95 of 100 {gaps[len(gaps) * 95 // 100]:.3f} s, most {gaps[-1]:.3f} s")
 
     def test_an_answer_goes_on_when_its_device_is_gone_stopped_or_cut_off(self):
-        def kill(name):
-            self.executors[name].kill()
-
-        def stop(name):
-            os.kill(self.executors[name].process.pid, signal.SIGSTOP)
-
-        def cut_off(name):
-            self.link(name, "down")
-
-        def start_again(name):
-            self.executors[name].start()
-
-        def go_on(name):
-            os.kill(self.executors[name].process.pid, signal.SIGCONT)
-
-        def join(name):
-            self.link(name, "up")
-
-        for harm, mend in ((kill, start_again), (stop, go_on), (cut_off, join)):
+        for harm, mend in ((self.kill, self.start_again), (self.halt, self.go_on), (self.cut_off, self.join)):
             self.all_are_there()
             harmed = []
 
@@ -248,20 +258,10 @@ class Failover(unittest.TestCase):
             self.assertLess(self.gap, 5)
         self.all_are_there()
 
-    def link(self, name: str, state: str) -> None:
-        space = self.places[name][0]
-        run("ip", "-n", space, "link", "set", "eth0", state)
-        if state == "up":
-            run("ip", "-n", space, "route", "replace", "10.77.0.0/24", "dev", "eth0", "congctl", "cubic")
-
     def test_two_engines_in_a_row_are_killed(self):
         self.all_are_there()
         other = {"left": "right", "right": "left"}
         first = []
-
-        def kill(name):
-            first.append(name)
-            self.kill_engine(name)
 
         stream = Stream(self.asker, Chat.path, Chat.body())
         lines, pieces = [], 0
@@ -269,9 +269,11 @@ class Failover(unittest.TestCase):
             lines.append(line)
             pieces += 1 if Chat.piece(line) else 0
             if pieces == 10 and not first:
-                kill(stream.executor)
+                first.append(stream.executor)
+                self.kill_engine(first[0])
             if pieces == 30 and len(first) == 1:
-                kill(other[first[0]])
+                first.append(other[first[0]])
+                self.kill_engine(first[1])
         self.assertEqual(("".join(map(Chat.piece, lines)), Chat.end(lines)), self.whole[Chat])
         self.assertEqual(len(first), 2)
 
@@ -350,6 +352,83 @@ class Failover(unittest.TestCase):
         known = calls.setdefault(delta["index"], {"function": {"name": "", "arguments": ""}})
         known["function"]["name"] += function.get("name") or ""
         known["function"]["arguments"] += function.get("arguments") or ""
+
+
+class Chaos(ThreeDevices):
+    """PLEXUS_CHAOS_SECONDS (20) of trouble under load: each request ends with the whole answer or a typed error."""
+    SECONDS = float(os.environ.get("PLEXUS_CHAOS_SECONDS", "20"))
+    LONGEST_SILENCE = 30
+    CLIENTS = 3
+    WORDS = 40
+
+    def ask_again_and_again(self, number: int, until: float) -> None:
+        chance = random.Random(number)
+        while time.monotonic() < until:
+            dialect = chance.choice(DIALECTS)
+            body = dialect.body(self.WORDS)
+            began = time.monotonic()
+            lines = list(Stream(self.asker, dialect.path, body))
+            took = time.monotonic() - began
+            self.outcomes.append((self.outcome(dialect, lines), took))
+
+    def outcome(self, dialect, lines: list[str]) -> str:
+        """What became of a request: whole, the code of a typed error, or all that came where it is neither."""
+        for line in lines:
+            told = line.removeprefix("data: ")
+            error = json.loads(told).get("error") if told.startswith("{") else None
+            if error:
+                return error if isinstance(error, str) else error.get("code") or error["type"]
+        with contextlib.suppress(AssertionError, ValueError, LookupError):
+            dialect.end(lines)
+            if "".join(map(dialect.piece, lines)) == self.expected[dialect]:
+                return "whole"
+        return "other words: " + "\n".join(lines)
+
+    def test_every_request_ends_with_the_whole_answer_or_a_typed_error(self):
+        self.expected = {dialect: self.ask(dialect, body=dialect.body(self.WORDS))[0] for dialect in DIALECTS}
+        self.outcomes: list[tuple[str, float]] = []
+        before = self.burden()
+        until = time.monotonic() + self.SECONDS
+        clients = [threading.Thread(target=self.ask_again_and_again, args=(number, until)) for number in range(self.CLIENTS)]
+        for client in clients:
+            client.start()
+        troubles = self.trouble(until)
+        for client in clients:
+            client.join(120)
+            self.assertFalse(client.is_alive(), "a request hangs")
+        self.all_are_there()
+        counts = collections.Counter(outcome for outcome, _ in self.outcomes)
+        slowest = max(took for _, took in self.outcomes)
+        after = self.burden()
+        print(f"{len(self.outcomes)} requests, {troubles} troubles: {dict(counts)}; the slowest took {slowest:.1f} s; "
+              f"resident {before[0]} to {after[0]} KiB, descriptors {before[1]} to {after[1]}")
+        self.assertEqual([outcome for outcome in counts if outcome.startswith("other words")], [])
+        self.assertGreater(counts["whole"], 0.8 * len(self.outcomes))
+        self.assertLess(slowest, self.LONGEST_SILENCE)
+        self.assertLess(after[0], before[0] * 1.2 + 4096)
+        self.assertLessEqual(after[1], before[1] + 4)
+
+    def trouble(self, until: float) -> int:
+        """Does one device harm at a time, and mends it."""
+        chance = random.Random(7)
+        harms = [(self.kill_engine, None), (self.kill, self.start_again), (self.halt, self.go_on), (self.cut_off, self.join)]
+        count = 0
+        while time.monotonic() < until:
+            harm, mend = chance.choice(harms)
+            name = chance.choice(list(self.executors))
+            harm(name)
+            time.sleep(chance.uniform(0.5, 3))
+            if mend is not None:
+                mend(name)
+            time.sleep(chance.uniform(0.5, 2))
+            count += 1
+        return count
+
+    def burden(self) -> tuple[int, int]:
+        """Resident KiB and descriptors of the daemon that asks."""
+        process = pathlib.Path(f"/proc/{self.asker.process.pid}")
+        lines = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        return int(lines["VmRSS"].split()[0]), len(list((process / "fd").iterdir()))
 
 
 class OneDevice(unittest.TestCase):
