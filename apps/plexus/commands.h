@@ -98,6 +98,7 @@ Task<Outcome<>> invite(Context& context, InviteOptions options);
 Task<Outcome<>> join(Context& context, std::string link);
 Task<Outcome<>> list_devices(Context& context);
 Task<Outcome<>> revoke_device(Context& context, RemoveOptions options);
+Task<Outcome<>> pause_device(Context& context, bool paused);
 Task<Outcome<>> list_models(Context& context);
 Task<Outcome<>> import_model(Context& context, ImportOptions options);
 Task<Outcome<>> import_foreign(Context& context, ImportOptions options);

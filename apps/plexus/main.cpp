@@ -227,6 +227,10 @@ void CommandLine::add_mesh_commands()
     auto* const revoking = add(*device, "revoke", "Remove a device from the mesh, at once and everywhere",
                                {"plexus device revoke phone"},
                                [this](Context& context) { return revoke_device(context, remove_); });
+    add(*device, "pause", "Take no more tasks of other devices here", {"plexus device pause"},
+        [](Context& context) { return pause_device(context, true); });
+    add(*device, "resume", "Take tasks of other devices here again", {"plexus device resume"},
+        [](Context& context) { return pause_device(context, false); });
     revoking->add_option("device", remove_.name, "Its name or id")->required();
     revoking->add_flag("-y,--yes", remove_.yes, "Do not ask");
 }

@@ -231,4 +231,19 @@ Task<Outcome<>> revoke_device(Context& context, RemoveOptions options)
     co_return Outcome<>{};
 }
 
+Task<Outcome<>> pause_device(Context& context, bool paused)
+{
+    auto const answer = co_await context.client.post("/api/v1/pause", {{"paused", paused}});
+    if (!answer) {
+        co_return std::unexpected(answer.error());
+    }
+    if (context.options.json) {
+        context.print_document(paused ? "device.pause" : "device.resume", *answer);
+    } else {
+        context.terminal.line(paused ? "This device answers you alone, until 'plexus device resume'."
+                                     : "This device answers all of the mesh again.");
+    }
+    co_return Outcome<>{};
+}
+
 }  // namespace plexus::cli

@@ -70,6 +70,7 @@ constexpr auto route_table = std::array{
     RouteEntry{"GET", "/api/v1/status", show_status},
     RouteEntry{"GET", "/api/v1/checks", show_checks},
     RouteEntry{"POST", "/api/v1/shutdown", shut_down, true},
+    RouteEntry{"POST", "/api/v1/pause", pause_device},
     RouteEntry{"GET", "/api/v1/devices", list_devices},
     RouteEntry{"DELETE", "/api/v1/devices/", revoke_device},
     RouteEntry{"GET", "/api/v1/invites", list_invites},

@@ -87,6 +87,11 @@ public:
 
     StatusView status() const override;
     Task<std::vector<CheckView>> checks() override;
+    Result<void> pause(bool paused) override
+    {
+        is_paused = paused;
+        return {};
+    }
     void shut_down() override { was_shut_down = true; }
 
     std::vector<ModelView> models;
@@ -97,6 +102,7 @@ public:
     std::optional<bool> let_in;  ///< the last decision on an applicant
     std::size_t changes = 0;  ///< calls that change something
     bool was_shut_down = false;
+    bool is_paused = false;
     bool is_ready = true;
 };
 

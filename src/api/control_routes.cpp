@@ -75,6 +75,24 @@ Task<int> shut_down(RouteContext context)
     co_return status;
 }
 
+Task<int> pause_device(RouteContext context)
+{
+    auto const body = body_of(context.request);
+    if (!body) {
+        co_return co_await answer_problem(context.exchange, body.error());
+    }
+    auto const paused = flag_field(*body, "paused");
+    if (!paused || !*paused) {
+        auto problem = paused ? invalid_request("paused", "'paused' is missing.", "missing_field") : paused.error();
+        co_return co_await answer_problem(context.exchange, std::move(problem));
+    }
+    auto const done = context.services.control.pause(**paused);
+    if (!done) {
+        co_return co_await answer_problem(context.exchange, problem_from(done.error()));
+    }
+    co_return co_await answer_json(context.exchange, 200, json::serialize(json::object{{"paused", **paused}}));
+}
+
 Task<int> list_devices(RouteContext context)
 {
     co_return co_await answer_json(context.exchange, 200,

@@ -369,6 +369,17 @@ TEST_CASE("api: a digest is 64 hexadecimal digits or refused before anything is 
     CHECK(pull(std::string(64, 'a')) == 200);
 }
 
+TEST_CASE("api: a device is paused and goes on")
+{
+    auto fixture = ApiFixture{};
+    CHECK(fixture.ask(request("POST", "/api/v1/pause", R"({"paused":true})")).status == 200);
+    CHECK(fixture.services.is_paused);
+    CHECK(fixture.ask(request("POST", "/api/v1/pause", "{}")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/pause", R"({"paused":"yes"})")).status == 400);
+    CHECK(fixture.ask(request("POST", "/api/v1/pause", R"({"paused":false})")).status == 200);
+    CHECK_FALSE(fixture.services.is_paused);
+}
+
 TEST_CASE("api: a model is shown, verified and planned; the list and other programs' folders are listed")
 {
     auto fixture = ApiFixture();

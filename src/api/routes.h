@@ -78,6 +78,7 @@ Task<int> show_openapi(RouteContext context);
 Task<int> show_status(RouteContext context);
 Task<int> show_checks(RouteContext context);
 Task<int> shut_down(RouteContext context);
+Task<int> pause_device(RouteContext context);
 Task<int> list_devices(RouteContext context);
 Task<int> revoke_device(RouteContext context);
 Task<int> list_invites(RouteContext context);

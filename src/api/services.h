@@ -314,7 +314,7 @@ struct DeviceView {
     std::string id{};
     std::string name{};
     std::string role{};
-    std::string state{};  ///< "ready", "busy", "away"
+    std::string state{};  ///< "ready", "busy", "paused", "away"
     bool is_self = false;
     std::vector<std::string> addresses{};
     std::optional<Duration> round_trip{};
@@ -401,6 +401,7 @@ struct StatusView {
     std::uint64_t closely_foretold_tasks = 0;  ///< within a quarter
     Duration uptime{};
     bool is_ready = false;
+    bool is_paused = false;  ///< other members get no answers here
     SandboxView sandbox{};
     ComputingView computing{};
 };
@@ -418,6 +419,8 @@ public:
     virtual ~Control() = default;
     virtual StatusView status() const = 0;
     virtual Task<std::vector<CheckView>> checks() = 0;
+    /// Gives other members no answers here, or answers again. Errors: `io`, `out_of_space`.
+    virtual Result<void> pause(bool paused) = 0;
     /// Ends the daemon in order, soon after it returns.
     virtual void shut_down() = 0;
 };

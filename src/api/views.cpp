@@ -289,6 +289,7 @@ json::object to_json(StatusView const& status)
             {"queued_tasks", status.queued_tasks},
             {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(status.uptime).count()},
             {"ready", status.is_ready},
+            {"paused", status.is_paused},
             {"sandbox", to_json(status.sandbox)},
             {"computing", to_json(status.computing)}};
 }

@@ -55,6 +55,7 @@ public:
     void set_models(std::vector<Model> models) override;
     void set_loaded(std::vector<LoadedModel> models) override;
     void set_load(std::uint32_t running, std::uint32_t queued) override;
+    void set_paused(bool paused) override;
     void observe(ModelDigest const& model, double prefill_per_second, double decode_per_second) override;
     std::vector<Entry> entries() const override;
     std::vector<Holder> who_holds(ModelDigest const& model) const override;
@@ -147,6 +148,12 @@ void CatalogImpl::set_load(std::uint32_t running, std::uint32_t queued)
 {
     own_.running = running;
     own_.queued = queued;
+    refresh();
+}
+
+void CatalogImpl::set_paused(bool paused)
+{
+    own_.is_paused = paused;
     refresh();
 }
 

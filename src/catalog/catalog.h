@@ -59,6 +59,8 @@ public:
     virtual void set_models(std::vector<Model> models) = 0;
     virtual void set_loaded(std::vector<LoadedModel> models) = 0;
     virtual void set_load(std::uint32_t running, std::uint32_t queued) = 0;
+    /// Whether the owner wants no tasks of other members here.
+    virtual void set_paused(bool paused) = 0;
     /// Tokens per second of one answer on this device; zero where nothing was measured.
     virtual void observe(ModelDigest const& model, double prefill_per_second, double decode_per_second) = 0;
 

@@ -17,7 +17,7 @@ constexpr double thousandths = 1000;
 constexpr std::uint64_t most_thousandths = 1'000'000'000'000;  // a thousand million tokens a second
 
 namespace snapshot_field {
-enum : std::uint32_t { boot_epoch = 1, sequence, version, hardware, models, running, queued };
+enum : std::uint32_t { boot_epoch = 1, sequence, version, hardware, models, running, queued, paused };
 }
 namespace hardware_field {
 enum : std::uint32_t { processor = 1, cores, memory_bytes, free_memory_bytes, gpus };
@@ -207,6 +207,7 @@ Result<void> merge_snapshot(Snapshot& snapshot, ProtobufField const& field)
     case snapshot_field::models: return take_model(field, snapshot.models);
     case snapshot_field::running: return take_number(field, snapshot.running);
     case snapshot_field::queued: return take_number(field, snapshot.queued);
+    case snapshot_field::paused: return take_flag(field, snapshot.is_paused);
     default: return {};
     }
 }
@@ -294,7 +295,10 @@ Bytes encode(Snapshot const& snapshot)
     for (auto const& model : std::span(snapshot.models).first(std::min(snapshot.models.size(), max_models))) {
         writer.bytes(snapshot_field::models, encode_model(model));
     }
-    return writer.varint(snapshot_field::running, snapshot.running).varint(snapshot_field::queued, snapshot.queued).take();
+    return writer.varint(snapshot_field::running, snapshot.running)
+        .varint(snapshot_field::queued, snapshot.queued)
+        .varint(snapshot_field::paused, snapshot.is_paused ? 1 : 0)
+        .take();
 }
 
 Result<Snapshot> decode_snapshot(ByteView message)

@@ -95,6 +95,7 @@ struct Snapshot {
     std::vector<Model> models;
     std::uint32_t running = 0;  ///< tasks under way
     std::uint32_t queued = 0;   ///< tasks that wait
+    bool is_paused = false;  ///< its owner wants no tasks of others there
 
     Model const* find(ModelDigest const& digest) const;
     bool operator==(Snapshot const&) const = default;

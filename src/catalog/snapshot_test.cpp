@@ -26,7 +26,8 @@ Snapshot full_snapshot()
     auto embedding = Model{};
     embedding.capabilities = can_embed;
     auto const gpus = std::vector<Gpu>{{"A card", 1ULL << 34}, {"A chip", 1ULL << 33}};
-    return {1'764'000'000'000, 5, "0.1.0", {"A processor", 16, 1ULL << 36, 1ULL << 35, gpus}, {model, embedding}, 3, 2};
+    return {1'764'000'000'000,  5, "0.1.0", {"A processor", 16, 1ULL << 36, 1ULL << 35, gpus},
+            {model, embedding}, 3, 2,       true};
 }
 
 }  // namespace

@@ -57,6 +57,12 @@ std::filesystem::path pins_file(Paths const& paths)
     return paths.state / "pinned-models";
 }
 
+/// There while the owner wants no tasks of others here.
+std::filesystem::path pause_file(Paths const& paths)
+{
+    return paths.state / "paused";
+}
+
 std::filesystem::path drafts_file(Paths const& paths)
 {
     return paths.state / "draft-models";
@@ -167,6 +173,8 @@ Result<void> Device::start()
     membership_->start(*host_);
     catalog_->start(*host_);
     gpu_->start([this] { publish_gpus(); });
+    paused_ = env_.disk().status(pause_file(options_.paths)).has_value();
+    scheduler_->set_paused(paused_);
     read_drafts();
     publish_models();
     read_pins();
@@ -282,6 +290,18 @@ Result<void> Device::pin(inference::ModelDigest const& model, bool pinned)
 {
     inference_->pin(model, pinned);
     return write_pins();
+}
+
+Result<void> Device::pause(bool paused)
+{
+    auto const file = pause_file(options_.paths);
+    auto const kept = paused ? env_.disk().write_file(file, {}, 0600) : env_.disk().remove(file);
+    if (kept || (!paused && kept.error().kind == ErrorKind::not_found)) {
+        paused_ = paused;
+        scheduler_->set_paused(paused);
+        return {};
+    }
+    return kept;
 }
 
 Result<void> Device::write_pins()

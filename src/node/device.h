@@ -66,6 +66,9 @@ public:
     models::MemoryEstimate estimate(models::Model const& model, inference::EngineShape shape) const;
     /// Keeps a model in memory, also after the next start, or no longer. Errors: `io`, `out_of_space` of the state file.
     Result<void> pin(inference::ModelDigest const& model, bool pinned);
+    /// Whether other members get no answers here; also after the next start. Errors: those of Disk.
+    Result<void> pause(bool paused);
+    bool is_paused() const { return paused_; }
     /// Lets another model of this device guess tokens for a model when it is loaded next, or none; also after the next start.
     /// Errors: as above.
     Result<void> set_draft(inference::ModelDigest const& model, std::optional<inference::ModelDigest> draft);
@@ -128,6 +131,7 @@ private:
     std::unique_ptr<discovery::Discovery> discovery_;
     std::vector<inference::ModelDigest> in_memory_;  // as published
     std::map<inference::ModelDigest, inference::ModelDigest> drafts_;
+    bool paused_ = false;
     TaskScope tasks_;
 };
 

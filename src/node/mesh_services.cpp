@@ -67,7 +67,10 @@ void describe(api::DeviceView& view, catalog::Entry const& entry)
 {
     auto const& snapshot = *entry.snapshot;
     auto const is_busy = snapshot.running > 0;
-    view.state = entry.state == catalog::State::away ? "away" : is_busy ? "busy" : "ready";
+    view.state = entry.state == catalog::State::away ? "away"
+                 : snapshot.is_paused                ? "paused"
+                 : is_busy                           ? "busy"
+                                                     : "ready";
     view.version = snapshot.version;
     view.processor = snapshot.hardware.processor;
     view.cores = snapshot.hardware.cores;

@@ -397,6 +397,7 @@ api::StatusView DeviceServices::status() const
             .closely_foretold_tasks = device_.scheduler().foretold().close,
             .uptime = device_.env().now() - device_.started(),
             .is_ready = true,
+            .is_paused = device_.is_paused(),
             .sandbox = sandbox_view(device_.sandbox().last()),
             .computing = computing_view(device_.gpu())};
 }

@@ -58,6 +58,7 @@ private:
 
     api::StatusView status() const override;
     Task<std::vector<api::CheckView>> checks() override;
+    Result<void> pause(bool paused) override { return device_.pause(paused); }
     void shut_down() override { shut_down_(); }
 
     Device& device_;

@@ -73,6 +73,9 @@ Result<void> Executor::check_room(std::optional<PeerId> const& requester, std::s
     if (stopping_) {
         return fail(ErrorKind::closed, "the device is stopping");
     }
+    if (paused_ && requester) {
+        return fail(ErrorKind::unavailable, "the device is paused by its owner");
+    }
     auto const is_theirs = [&](JobHandle const& job) { return job->requester == requester; };
     auto const theirs = static_cast<std::size_t>(std::ranges::count_if(jobs_, is_theirs));
     auto const alike = static_cast<std::size_t>(std::ranges::count(jobs_, is_external, &Job::is_external));

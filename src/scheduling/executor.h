@@ -24,6 +24,9 @@ public:
     /// One incoming stream of /plexus/task/1.
     Task<> serve(std::unique_ptr<host::Stream> stream);
 
+    /// Whether tasks of other members are refused. Those that were taken go on.
+    void set_paused(bool paused) { paused_ = paused; }
+
     std::size_t running() const { return running_; }
     std::size_t queued() const { return queue_.size(); }
 
@@ -62,6 +65,7 @@ private:
     std::size_t running_external_ = 0;  // of those
     std::size_t opening_ = 0;
     std::size_t body_bytes_ = 0;
+    bool paused_ = false;
     bool stopping_ = false;
     Signal reaped_;
     TaskScope tasks_;

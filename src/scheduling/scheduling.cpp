@@ -172,6 +172,11 @@ public:
     Result<std::vector<Standing>> explain(std::string_view model, std::optional<Work> work) const override;
     Foretold foretold() const override { return {experience_.foretold(), experience_.noted()}; }
     std::size_t running() const override { return executor_.running(); }
+    void set_paused(bool paused) override
+    {
+        executor_.set_paused(paused);
+        catalog_.set_paused(paused);
+    }
     std::size_t queued() const override { return executor_.queued(); }
     Task<> stop() override { return executor_.stop(); }
 
@@ -404,6 +409,15 @@ std::unique_ptr<Attempt> SchedulerImpl::attempt(PeerId const& device, Start star
     return std::make_unique<RemoteAttempt>(env_, host_, device, std::move(start));
 }
 
+/// Null: it may be asked.
+char const* why_left_out(catalog::Entry const& entry)
+{
+    if (entry.state != catalog::State::ready) {
+        return "it is away";
+    }
+    return entry.snapshot->is_paused && !entry.is_self ? "its owner has paused it" : nullptr;
+}
+
 Duration SchedulerImpl::round_trip_to(PeerId const& device) const
 {
     for (auto const& connection : host_.connections()) {
@@ -442,7 +456,7 @@ void SchedulerImpl::add_routes(std::vector<Route>& routes, std::vector<catalog::
     auto candidates = std::vector<Candidate>{};
     auto models = std::vector<catalog::Model const*>{};
     for (auto const& holder : holders) {
-        if (holder.entry.state == catalog::State::ready) {
+        if (!why_left_out(holder.entry)) {
             candidates.push_back(candidate_of(holder, asked));
             models.push_back(holder.model);
         }
@@ -464,12 +478,13 @@ Result<std::vector<Route>> SchedulerImpl::routes(Resolved const& resolved, Asked
     add_routes(found, resolved.holders, asked);
     add_routes(found, resolved.substitutes, asked);
     if (found.empty()) {
-        auto away = std::string{};
+        auto reasons = std::string{};
         for (auto const& holder : resolved.holders) {
-            away += (away.empty() ? "" : ", ") + name_of(holder.entry.device);
+            if (auto const reason = why_left_out(holder.entry)) {
+                reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", name_of(holder.entry.device), reason);
+            }
         }
-        return fail(ErrorKind::unavailable, "no device that holds the model is there now{}{}",
-                    away.empty() ? "" : "; away: ", away);
+        return fail(ErrorKind::unavailable, "no device that holds the model can be asked now ({})", reasons);
     }
     return found;
 }
@@ -483,9 +498,12 @@ std::vector<Route> SchedulerImpl::routes_again(std::string const& model, TaskKin
         auto const lost = losses.find(route.device);
         return lost == losses.end() ? 0 : lost->second;
     };
-    std::erase_if(found, [&](Route const& route) { return losses_of(route) >= max_losses; });
-    std::ranges::stable_sort(found, {}, losses_of);
-    return found;
+    auto ordered = std::vector<Route>{};
+    for (std::size_t lost = 0; lost < max_losses; ++lost) {
+        std::ranges::copy_if(found, std::back_inserter(ordered),
+                             [&](Route const& route) { return losses_of(route) == lost; });
+    }
+    return ordered;
 }
 
 Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(InferenceTask task)
@@ -521,11 +539,11 @@ Result<std::vector<Standing>> SchedulerImpl::explain(std::string_view model, std
     }
     for (auto const* holders : {&resolved->holders, &resolved->substitutes}) {
         for (auto const& holder : *holders) {
-            if (holder.entry.state != catalog::State::ready) {
+            if (auto const reason = why_left_out(holder.entry)) {
                 standings.push_back({.device = holder.entry.device,
                                      .model = holder.model->digest,
                                      .is_left_out = true,
-                                     .reason = "it is away"});
+                                     .reason = reason});
             }
         }
     }

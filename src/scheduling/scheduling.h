@@ -127,6 +127,9 @@ public:
     virtual std::size_t running() const = 0;
     virtual std::size_t queued() const = 0;
 
+    /// Whether other members get no answers here. Tells them by the catalog; tasks that were taken go on.
+    virtual void set_paused(bool paused) = 0;
+
     /// Ends all tasks of others and joins; running tasks of this device fail with `closed`. Must be awaited before
     /// destruction and before `stop()` of host and catalog, which the scheduler must outlive.
     virtual Task<> stop() = 0;

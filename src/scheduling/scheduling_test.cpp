@@ -574,6 +574,28 @@ TEST_CASE("task: stopping ends tasks of this device and of others")
     mesh.run(task());
 }
 
+TEST_CASE("task: a device that its owner has paused answers itself alone, and what it had begun for others")
+{
+    auto mesh = Mesh(2);
+    auto task = [&]() -> Task<> {
+        mesh.right.catalog->set_models({model("tiny")});
+        co_await sleep_for(mesh.left.env, 1s);
+        auto begun = co_await begin(mesh.left, "tiny", 2);
+        mesh.right.scheduler->set_paused(true);
+        auto const at_once = co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny")));
+        CHECK(at_once.error == Error{ErrorKind::unavailable, "the device is paused by its owner"});
+        co_await sleep_for(mesh.left.env, 1s);
+        CHECK(mesh.left.scheduler->start(ask("tiny")).error().text.contains("its owner has paused it"));
+        CHECK(mesh.left.scheduler->explain("tiny", {}).value().at(0).is_left_out);
+        CHECK_FALSE((co_await finish(mesh.left.env, std::move(begun))).error);
+        CHECK_FALSE((co_await finish(mesh.right.env, mesh.right.scheduler->start(ask("tiny")))).error);
+        mesh.right.scheduler->set_paused(false);
+        co_await sleep_for(mesh.left.env, 1s);
+        CHECK_FALSE((co_await finish(mesh.left.env, mesh.left.scheduler->start(ask("tiny")))).error);
+    };
+    mesh.run(task());
+}
+
 TEST_CASE("model names: as given, by alias, by digest; near ones are named; what is away is said")
 {
     auto mesh = Mesh(3);
@@ -597,7 +619,7 @@ TEST_CASE("model names: as given, by alias, by digest; near ones are named; what
         co_await sleep_for(mesh.left.env, 1s);
         auto const away = scheduler.start(ask("tiny")).error();
         CHECK(away.kind == ErrorKind::unavailable);
-        CHECK(away.text.contains("away: device " + mesh.right.id().short_text()));
+        CHECK(away.text.contains("device " + mesh.right.id().short_text() + ": it is away"));
     };
     mesh.run(task());
 }

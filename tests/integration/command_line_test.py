@@ -11,7 +11,7 @@ import unittest
 
 from mesh_testing import devices
 
-COMMANDS = ["", "up", "down", "serve", "status", "doctor", "version", "ask", "chat", "invite", "join", "device", "device ls",
+COMMANDS = ["", "up", "down", "serve", "status", "doctor", "version", "ask", "chat", "invite", "join", "device", "device ls", "device revoke", "device pause", "device resume",
             "engine", "engine add", "engine ls", "engine test", "engine rm",
             "model", "model ls", "model import", "model copy", "model rm", "model pull",
             "model search", "model show", "model verify", "model plan", "route", "route explain", "help"]

@@ -118,6 +118,15 @@ class OneDevice(SoloDevice):
         self.assertLess(slowest, 1.0)
         self.assertTrue(self.device.chat("Name three colours"))
 
+    def test_a_pause_outlasts_a_restart(self):
+        self.device.plexus("device", "pause")
+        self.device.stop()
+        self.device.start()
+        self.assertTrue(self.device.json("status")["paused"])
+        self.assertTrue(self.device.chat("Hello"))
+        self.device.plexus("device", "resume")
+        self.assertFalse(self.device.json("status")["paused"])
+
     def test_a_client_that_leaves_stops_the_engine(self):
         command = self.device.command("ask", "Write a very long story", "--max-tokens", "900")
         asking = subprocess.Popen(command, env=self.device.environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)

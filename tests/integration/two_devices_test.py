@@ -131,6 +131,24 @@ class TwoDevices(unittest.TestCase):
 
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
+    def test_a_paused_device_answers_itself_alone_and_a_route_says_so(self):
+        asked = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+        (route,) = self.a.json("route", "explain", "tiny")["routes"]
+        self.assertEqual((route["device"], route["state"]), ("b", "chosen"))
+        self.assertGreater(route["seconds"]["whole"], 0)
+
+        self.b.plexus("device", "pause")
+        eventually(lambda: self.a.json("route", "explain", "tiny")["routes"][0]["state"] == "left out")
+        self.assertIn("paused", self.a.plexus("route", "explain", "tiny").stdout)
+        self.assertIn("paused", {each["state"] for each in self.a.json("device", "ls")})
+        status, content = self.a.curl("/v1/chat/completions", asked)
+        self.assertEqual((status, "paused" in content), (503, True), content)
+        self.assertTrue(self.b.chat("Hello"))
+
+        self.b.plexus("device", "resume")
+        eventually(lambda: self.a.curl("/v1/chat/completions", asked)[0] == 200)
+        self.assertFalse(self.b.json("status")["paused"])
+
     def test_a_dead_engine_on_the_other_device_is_started_again_for_the_rest(self):
         command = [*self.a.prefix, "curl", "--silent", "--no-buffer", f"http://127.0.0.1:{self.a.port}/v1/chat/completions",
                    "--header", f"Authorization: Bearer {self.a.token}", "--header", "Content-Type: application/json",
