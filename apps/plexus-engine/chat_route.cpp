@@ -135,7 +135,9 @@ void forget_names(json& chunk, std::size_t known_calls)
         if (call.at("index").get<std::size_t>() < known_calls) {
             call.erase("id");
             call.erase("type");
-            call["function"].erase("name");
+            if (call.contains("function")) {
+                call["function"].erase("name");
+            }
         }
     }
 }
