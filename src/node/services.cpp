@@ -357,10 +357,7 @@ Task<Result<api::ModelView>> DeviceServices::remove(std::string name)
 
 Result<std::vector<api::RouteView>> DeviceServices::routes(api::RouteQuestion question) const
 {
-    auto work = std::optional<scheduling::Work>{};
-    if (question.prompt_tokens > 0 || question.output_tokens > 0) {
-        work = scheduling::Work{double{1} * question.prompt_tokens, double{1} * question.output_tokens};
-    }
+    auto const work = scheduling::Work{double{1} * question.prompt_tokens, double{1} * question.output_tokens};
     auto const standings = device_.scheduler().explain(question.model, work);
     if (!standings) {
         return std::unexpected(standings.error());

@@ -154,7 +154,7 @@ ErrorKind told_kind(ErrorKind kind)
 struct Asked {
     std::string_view body;
     PromptBlocks blocks{};
-    std::optional<Work> work{};  ///< nothing: by the body
+    Work work{};  ///< zero tokens: by the body
 };
 
 class SchedulerImpl final : public Scheduler {
@@ -169,7 +169,7 @@ public:
     }
 
     Result<std::unique_ptr<RunningTask>> start(InferenceTask task) override;
-    Result<std::vector<Standing>> explain(std::string_view model, std::optional<Work> work) const override;
+    Result<std::vector<Standing>> explain(std::string_view model, Work const& work) const override;
     Foretold foretold() const override { return {experience_.foretold(), experience_.noted()}; }
     std::size_t running() const override { return executor_.running(); }
     void set_paused(bool paused) override
@@ -452,7 +452,9 @@ void SchedulerImpl::add_routes(std::vector<Route>& routes, std::vector<catalog::
     if (holders.empty()) {
         return;
     }
-    auto const work = asked.work.value_or(experience_.work(holders.front().model->digest, asked.body));
+    auto work = experience_.work(holders.front().model->digest, asked.body);
+    work.prompt_tokens = asked.work.prompt_tokens > 0 ? asked.work.prompt_tokens : work.prompt_tokens;
+    work.output_tokens = asked.work.output_tokens > 0 ? asked.work.output_tokens : work.output_tokens;
     auto candidates = std::vector<Candidate>{};
     auto models = std::vector<catalog::Model const*>{};
     for (auto const& holder : holders) {
@@ -523,7 +525,7 @@ Result<std::unique_ptr<RunningTask>> SchedulerImpl::start(InferenceTask task)
     return std::make_unique<PlacedTask>(*this, std::move(task), std::move(asked.blocks), std::move(*found));
 }
 
-Result<std::vector<Standing>> SchedulerImpl::explain(std::string_view model, std::optional<Work> work) const
+Result<std::vector<Standing>> SchedulerImpl::explain(std::string_view model, Work const& work) const
 {
     auto const resolved = resolve(catalog_, model, TaskKind::chat);
     if (!resolved) {

@@ -119,9 +119,9 @@ public:
     /// `unavailable` (all its devices are away), `too_large`.
     virtual Result<std::unique_ptr<RunningTask>> start(InferenceTask task) = 0;
 
-    /// How the holders of a model stand for a task of so many tokens, the best first. Nothing is asked of them. Nothing in
-    /// `work`: as tasks for the model are wont to be. Errors: `not_found`, `malformed`, as `start`.
-    virtual Result<std::vector<Standing>> explain(std::string_view model, std::optional<Work> work) const = 0;
+    /// How the holders of a model stand for a task of so many tokens, the best first. Nothing is asked of them. Zero tokens: as
+    /// tasks for the model are wont to have. Errors: `not_found`, `malformed`, as `start`.
+    virtual Result<std::vector<Standing>> explain(std::string_view model, Work const& work) const = 0;
     virtual Foretold foretold() const = 0;
 
     virtual std::size_t running() const = 0;

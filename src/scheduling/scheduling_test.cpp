@@ -587,6 +587,9 @@ TEST_CASE("task: a device that its owner has paused answers itself alone, and wh
         co_await sleep_for(mesh.left.env, 1s);
         CHECK(mesh.left.scheduler->start(ask("tiny")).error().text.contains("its owner has paused it"));
         CHECK(mesh.left.scheduler->explain("tiny", {}).value().at(0).is_left_out);
+        auto const long_prompt = mesh.right.scheduler->explain("tiny", {.prompt_tokens = 1e6}).value().at(0).prediction;
+        CHECK(long_prompt.prompt > 100s);
+        CHECK(long_prompt.answer > 0s);
         CHECK_FALSE((co_await finish(mesh.left.env, std::move(begun))).error);
         CHECK_FALSE((co_await finish(mesh.right.env, mesh.right.scheduler->start(ask("tiny")))).error);
         mesh.right.scheduler->set_paused(false);
