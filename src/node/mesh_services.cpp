@@ -1,3 +1,4 @@
+#include "host/round_trip.h"
 #include "node/services.h"
 #include "node/views.h"
 
@@ -51,18 +52,6 @@ api::InviteView view_of(membership::Invite const& invite)
     return view;
 }
 
-/// The smallest measured round trip of the connections to `peer`.
-std::optional<Duration> round_trip_to(host::Host& host, multiformats::PeerId const& peer)
-{
-    auto best = std::optional<Duration>{};
-    for (auto const& connection : host.connections()) {
-        if (connection.peer == peer && connection.round_trip > Duration::zero()) {
-            best = std::min(best.value_or(connection.round_trip), connection.round_trip);
-        }
-    }
-    return best;
-}
-
 void describe(api::DeviceView& view, catalog::Entry const& entry)
 {
     auto const& snapshot = *entry.snapshot;
@@ -106,7 +95,7 @@ std::vector<api::DeviceView> DeviceServices::devices() const
         auto const addresses = member.is_self ? device_.host().listen_addresses()
                                               : device_.host().remembered_addresses(member.device);
         view.addresses = texts_of(addresses);
-        view.round_trip = round_trip_to(device_.host(), member.device);
+        view.round_trip = host::round_trip_to(device_.host(), member.device);
         if (auto const entry = entries.find(member.device); entry != entries.end()) {
             describe(view, entry->second);
         }

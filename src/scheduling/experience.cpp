@@ -87,8 +87,11 @@ Work Experience::work(ModelDigest const& model, std::string_view body) const
 double Experience::known_tokens(PeerId const& device, ModelDigest const& model, PromptBlocks const& blocks) const
 {
     auto const known = devices_.find({device, model});
+    if (known == devices_.end()) {
+        return 0;
+    }
     auto same = std::ptrdiff_t{0};
-    for (auto const& prompt : known == devices_.end() ? std::deque<PromptBlocks>{} : known->second.prompts) {
+    for (auto const& prompt : known->second.prompts) {
         same = std::max(same, std::ranges::mismatch(blocks, prompt).in1 - blocks.begin());
     }
     return static_cast<double>(same) * prompt_block_bytes / of_model(model).bytes_per_token;

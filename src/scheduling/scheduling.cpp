@@ -1,6 +1,7 @@
 #include "scheduling/scheduling.h"
 
 #include "base/log.h"
+#include "host/round_trip.h"
 #include "scheduling/continuation.h"
 #include "scheduling/executor.h"
 #include "scheduling/experience.h"
@@ -195,7 +196,6 @@ private:
     Result<std::vector<Route>> routes(Resolved const& resolved, Asked const& asked) const;
     void add_routes(std::vector<Route>& routes, std::vector<catalog::Holder> const& holders, Asked const& asked) const;
     Candidate candidate_of(catalog::Holder const& holder, Asked const& asked) const;
-    Duration round_trip_to(PeerId const& device) const;
 
     Env& env_;
     host::Host& host_;
@@ -418,16 +418,6 @@ char const* why_left_out(catalog::Entry const& entry)
     return entry.snapshot->is_paused && !entry.is_self ? "its owner has paused it" : nullptr;
 }
 
-Duration SchedulerImpl::round_trip_to(PeerId const& device) const
-{
-    for (auto const& connection : host_.connections()) {
-        if (connection.peer == device) {
-            return connection.round_trip;
-        }
-    }
-    return {};
-}
-
 Candidate SchedulerImpl::candidate_of(catalog::Holder const& holder, Asked const& asked) const
 {
     auto const& snapshot = *holder.entry.snapshot;
@@ -442,7 +432,7 @@ Candidate SchedulerImpl::candidate_of(catalog::Holder const& holder, Asked const
             .speed = model.speed,
             .model_bytes = model.size_bytes,
             .known_tokens = experience_.known_tokens(device, model.digest, asked.blocks),
-            .round_trip = holder.entry.is_self ? Duration::zero() : round_trip_to(device),
+            .round_trip = host::round_trip_to(host_, device).value_or(Duration::zero()),
             .correction = experience_.correction(device, model.digest)};
 }
 
